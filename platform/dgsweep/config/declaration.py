@@ -1,0 +1,78 @@
+"""What a method or network plugin says of itself, without importing torch, so that planning stays light."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scalar = bool | int | float | str
+HyperparameterValue = Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameter:
+    """One field of a method: its default, what is allowed, and where the default comes from."""
+
+    default: HyperparameterValue
+    low: float | None = None
+    """Smallest allowed value (inclusive)."""
+    high: float | None = None
+    """Largest allowed value (inclusive)."""
+    choices: tuple[HyperparameterValue, ...] | None = None
+    """The only allowed values."""
+    help: str = ""
+    source: str = ""
+    """Paper or code from which the default was taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requires:
+    """What a method needs from the platform; the planner refuses a cell that cannot give it."""
+
+    trainable: bool = True
+    min_source_domains: int = 1
+    unlabelled: Literal["none", "source", "target"] = "none"
+    prompts: Literal["none", "box", "point"] = "none"
+    phase: Literal["train", "pretrain"] = "train"
+    reads_target: bool = False
+    contrast_inversion: Literal["yes", "no"] = "no"
+    """Whether the training input can show the structures with inverted contrast."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodDeclaration:
+    """The torch-free face of a method: what an entry point of the group `dgsweep.methods` points to."""
+
+    name: str
+    recipe_version: int
+    """Raise it whenever the same hyperparameters would give other numbers: it enters every trial id."""
+    summary: str
+    implementation: str
+    """`package.module:Class`, imported only where a trial runs."""
+    paper: str = ""
+    requires: Requires = field(default_factory=Requires)
+    hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
+    forward_passes_per_step: float = 1.0
+    identity: Mapping[str, HyperparameterValue] | None = None
+    """Hyperparameters under which the method must equal ERM bit for bit."""
+    no_identity_reason: str = ""
+    """Why there is no identity setting, where there is none."""
+    own_test: str = ""
+    """The property that the method claims: `zero_on_identical_domains`, `depends_on_domain_ids`, `closed_form`, or ''."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkDeclaration:
+    """The torch-free face of a backbone: what an entry point of the group `dgsweep.networks` points to."""
+
+    name: str
+    recipe_version: int
+    summary: str
+    implementation: str
+    """`package.module:function`; called with a `NetworkTask`, returns a `SegmentationNetwork`."""
+    paper: str = ""
+    dims: Literal[2, 3] = 3
+    options: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    patch_multiple: tuple[int, int, int] = (1, 1, 1)
+    """Each axis of the patch must be a multiple of this (x, y, z)."""
+    licence: str = "Apache-2.0"

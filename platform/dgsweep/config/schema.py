@@ -1,0 +1,218 @@
+"""The sweep file as frozen, validated objects. Keys are fixed by the design; every default is written here."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Triple = tuple[float, float, float]
+IntTriple = tuple[int, int, int]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of the sweep file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Which scans, which structures, and the grid they are brought to."""
+
+    manifest: str
+    """Path of the manifest (CSV or Parquet)."""
+    target_labels: tuple[str | int, ...] | None = None
+    """Structures to segment, by the names of dataset.yaml or as integers; None takes every non-zero label."""
+    spacing_mm: Annotated[Triple | None, Field()] = None
+    """Working grid (x, y, z) in mm; None takes the median of the source training cases."""
+    patch: IntTriple | None = None
+    """Patch (x, y, z) in voxels of the working grid; None is planned from the source training cases."""
+    allow_outside: bool = False
+    """Let the manifest name files outside its own folder."""
+    cache: str | None = None
+    """Folder of the preprocess cache; None puts it into the output folder."""
+
+    @field_validator("spacing_mm")
+    @classmethod
+    def _positive_spacing(cls, value: Triple | None) -> Triple | None:
+        if value is not None and not all(0.01 <= component <= 100.0 for component in value):
+            raise ValueError("each spacing must lie between 0.01 and 100 mm")
+        return value
+
+    @field_validator("patch")
+    @classmethod
+    def _usable_patch(cls, value: IntTriple | None) -> IntTriple | None:
+        if value is not None and not all(4 <= component <= 1024 for component in value):
+            raise ValueError("each side of the patch must lie between 4 and 1024 voxels")
+        return value
+
+
+class ExplicitSplit(Section):
+    """One row of an explicit protocol: shell patterns over domain names."""
+
+    sources: Annotated[tuple[str, ...], Field(min_length=1)]
+    targets: tuple[str, ...] = ()
+
+
+ProtocolKind = Literal["in_domain", "cross_center", "cross_sequence", "single_source", "leave_one_domain_out", "explicit"]
+
+
+class ProtocolConfig(Section):
+    """How source and target domains are chosen."""
+
+    kind: ProtocolKind = "cross_sequence"
+    folds: Annotated[int, Field(ge=1, le=20)] = 1
+    label_ratio: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = (1.0,)
+    factors: Annotated[tuple[str, ...], Field(min_length=1)] = ("center", "sequence")
+    splits: tuple[ExplicitSplit, ...] = ()
+    target_cases: Literal["test", "all"] = "test"
+    """`test`: targets are scored on test patients; `all`: on every patient who takes no part in training."""
+
+    @model_validator(mode="after")
+    def _splits_go_with_explicit(self) -> "ProtocolConfig":
+        if (self.kind == "explicit") != bool(self.splits):
+            raise ValueError("`splits` goes with `kind: explicit`, and an explicit protocol needs at least one split")
+        return self
+
+
+class MethodConfig(Section):
+    """One method of the sweep, by name or with fixed hyperparameters."""
+
+    name: str
+    variant: str | None = None
+    hp: dict[str, Any] = Field(default_factory=dict)
+
+
+class NetworkConfig(Section):
+    """One backbone of the sweep, by name or with options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class SearchConfig(Section):
+    """How many trials a cell gets and how their hyperparameters are drawn; trial 0 is always the defaults."""
+
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 1
+    sampler: Literal["random", "grid"] = "random"
+    scheduler: Literal["none"] = "none"
+    spaces: str | None = None
+    """Folder of search-space files that take precedence over the shipped ones."""
+
+
+class BudgetConfig(Section):
+    """The same for every method of the table."""
+
+    steps: Annotated[int, Field(ge=1)] = 25_000
+
+
+class ResourcesConfig(Section):
+    """What one trial holds while it runs; None is resolved from the node that runs it."""
+
+    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
+    cpus_per_trial: Annotated[int, Field(ge=1)] | None = None
+    workers_per_trial: Annotated[int, Field(ge=1)] = 1
+    max_failures: Annotated[int, Field(ge=0)] = 1
+    """How often a trial whose worker died (not one that failed by itself) is started again."""
+
+
+class TrackingConfig(Section):
+    """Where MLflow records."""
+
+    uri: str = "sqlite:///runs/mlflow.db"
+    experiment: str | None = None
+    """None takes the name of the sweep."""
+
+
+class AugmentConfig(Section):
+    """Spatial augmentation and mirroring of the training recipe (nnU-Net v2's probabilities, no intensity changes)."""
+
+    p_rotate: Fraction = 0.2
+    rotate_deg: Annotated[float, Field(ge=0, le=180)] = 30.0
+    p_scale: Fraction = 0.2
+    scale: tuple[float, float] = (0.7, 1.4)
+    mirror_axes: tuple[Literal["x", "y", "z"], ...] = ("x", "y", "z")
+
+
+class TrainingConfig(Section):
+    """The training recipe that every method shares."""
+
+    batch: Annotated[int, Field(ge=1)] = 2
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """None: 1e-2 for SGD (nnU-Net), 1e-3 for AdamW."""
+    momentum: Fraction = 0.99
+    weight_decay: Annotated[float, Field(ge=0)] = 3e-5
+    schedule: Literal["poly", "cosine", "one_cycle", "constant"] = "poly"
+    grad_clip: Annotated[float, Field(gt=0)] = 12.0
+    amp: Literal["auto", "off", "bf16"] = "auto"
+    """auto: bfloat16 on an accelerator, off on a CPU."""
+    deep_supervision: bool = True
+    foreground_fraction: Fraction = 0.33
+    """Least share of the patches of a batch that are centred on a foreground voxel (nnU-Net: 0.33, at least one)."""
+    eval_every: Annotated[int, Field(ge=1)] | None = None
+    """Steps between two points of the source-validation curve; None: a tenth of the budget."""
+    checkpoint_every: Annotated[int, Field(ge=1)] | None = None
+    """Steps between two checkpoints; None: a tenth of the budget, at most 1000."""
+    early_stop_evals: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many validations without a better source score; None never stops early."""
+    augment: AugmentConfig = AugmentConfig()
+
+
+class InferenceConfig(Section):
+    """Sliding-window prediction."""
+
+    overlap: Annotated[float, Field(ge=0, lt=0.95)] = 0.5
+    batch: Annotated[int, Field(ge=1)] = 4
+    mirror_axes: tuple[Literal["x", "y", "z"], ...] = ()
+    """Axes over whose mirror images the prediction is averaged."""
+
+
+class MetricsConfig(Section):
+    """Scoring."""
+
+    tau_mm: Annotated[float, Field(gt=0)] = 2.0
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class PromptsConfig(Section):
+    """Reserved for foundation models."""
+
+
+SelectionRule = Literal["source_val", "last", "oracle_target"]
+
+
+class SweepConfig(Section):
+    """A whole sweep file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "sweep"
+    data: DataConfig
+    protocol: ProtocolConfig = ProtocolConfig()
+    methods: Annotated[tuple[MethodConfig, ...], Field(min_length=1)]
+    networks: Annotated[tuple[NetworkConfig, ...], Field(min_length=1)] = (NetworkConfig(name="nnunet"),)
+    search: SearchConfig = SearchConfig()
+    selection: Annotated[tuple[SelectionRule, ...], Field(min_length=1)] = ("source_val",)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    budget: BudgetConfig = BudgetConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    output: str = "runs/sweep"
+    output_keep: Literal["all", "extremes", "none"] = "extremes"
+    tracking: TrackingConfig = TrackingConfig()
+    training: TrainingConfig = TrainingConfig()
+    inference: InferenceConfig = InferenceConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    prompts: PromptsConfig = PromptsConfig()
+
+    @field_validator("methods", "networks", mode="before")
+    @classmethod
+    def _names_stand_for_objects(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("seeds", "selection")
+    @classmethod
+    def _no_value_twice(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a value stands twice in the list")
+        return value

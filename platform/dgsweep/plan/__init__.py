@@ -1,0 +1,1 @@
+"""Protocol, split, cell, trial, plan: pure and torch-free."""

@@ -1,0 +1,150 @@
+"""Cells, trials and their identities: a trial id is a hash of what training depends on, and of nothing else."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Panel = Literal["main", "transductive", "oracle"]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal content gives equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_id(value: Any, *, length: int = 16) -> str:
+    """First `length` hexadecimal digits of the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Case ids by role. `test` are the in-domain test cases of the sources, `target` those of the targets."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What else distinguishes rows of a table."""
+
+    variant: str | None = None
+    label_ratio: float = 1.0
+    unlabelled: str = "none"
+    init_from: str | None = None
+    prompt: str | None = None
+
+    def label(self) -> str:
+        """Short text for tables; '' for the plain setting."""
+        plain = asdict(Setting())
+        return ", ".join(f"{key}={value}" for key, value in asdict(self).items() if value != plain[key])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a scan becomes the network's input; fitted on source training cases only."""
+
+    spacing_mm: tuple[float, float, float]
+    patch: tuple[int, int, int]
+    labels: Mapping[str, int]
+    """Structures to segment: name -> value in the label file. Class k of the network is the k-th name (from 1)."""
+    normalisation: str = "zscore"
+    version: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """Everything that a worker needs to know to run one trial. Written as spec.json."""
+
+    trial_id: str
+    cell_id: str
+    sweep: str
+    method: str
+    recipe_version: int
+    setting: Setting
+    hp: Mapping[str, Any]
+    network: str
+    network_recipe: int
+    network_options: Mapping[str, Any]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    sources_label: str
+    """Short name of the source set for tables, e.g. `T1W` for every center's T1W."""
+    fold: int
+    seed: int
+    trial: int
+    budget_steps: int
+    preprocessing: Preprocessing
+    training: Mapping[str, Any]
+    inference: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    output_keep: str
+    split: Split
+    domains: Mapping[str, str]
+    """case id -> domain name, for every case of the split."""
+    score_shas: Mapping[str, str]
+    """case id -> fingerprint of what its score depends on beside the trained model (image, label, inference, metrics)."""
+    train_sha: str
+    """Fingerprint of the content of the train and val cases."""
+    panel: Panel = "main"
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Readable name: `method | sources | fold seed trial`."""
+        setting = f" ({self.setting.label()})" if self.setting.label() else ""
+        return f"{self.method}{setting} | {self.sources_label} | fold {self.fold} seed {self.seed} trial {self.trial}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; `TrialSpec.from_json` reads them back."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> "TrialSpec":
+        """Inverse of `to_json`."""
+        fields = dict(plain)
+        fields["setting"] = Setting(**fields["setting"])
+        fields["split"] = Split(**{role: tuple(ids) for role, ids in fields["split"].items()})
+        grid = fields["preprocessing"]
+        fields["preprocessing"] = Preprocessing(
+            **{**grid, "spacing_mm": tuple(grid["spacing_mm"]), "patch": tuple(grid["patch"])}
+        )
+        for name in ("sources", "targets", "depends_on"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A cell that the planner refused before anything was scheduled, with the reason."""
+
+    method: str
+    network: str
+    sources: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A reviewable, diffable list of trials. Written as plan.json."""
+
+    sweep: str
+    config: Mapping[str, Any]
+    """The sweep file with every value resolved."""
+    trials: tuple[TrialSpec, ...]
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[str, ...] = ()
+    version: str = ""
+    splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """fold -> patient id -> role: the one division of the whole data set."""
+
+    @property
+    def plan_id(self) -> str:
+        """Hash of the trial ids and of what is scored: equal plans have equal ids."""
+        return content_id([[trial.trial_id, dict(trial.score_shas)] for trial in self.trials])
