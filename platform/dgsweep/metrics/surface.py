@@ -56,7 +56,7 @@ class SurfaceDistances:
         """Return the share of the points of both surfaces that lie within `tau_mm` of the other: NSD, voxel form."""
         limit = tau_mm + TAU_SLACK_MM
         near = np.count_nonzero(self.pred_to_ref <= limit) + np.count_nonzero(self.ref_to_pred <= limit)
-        return near / (self.pred_to_ref.size + self.ref_to_pred.size)
+        return float(near / (self.pred_to_ref.size + self.ref_to_pred.size))
 
 
 def surface_distances(pair: MaskPair) -> SurfaceDistances:
