@@ -121,8 +121,8 @@ def _is_binary(array: NDArray[np.generic]) -> bool:
 def _is_whole(array: NDArray[np.generic]) -> bool:
     if array.dtype.kind != "f":
         return array.dtype.kind in "iub"
-    with np.errstate(invalid="ignore"):
-        return bool(np.all(np.equal(np.floor(array), array)))
+    values = np.asarray(array, dtype=np.float64)
+    return bool(np.all(np.isfinite(values) & (np.floor(values) == values)))
 
 
 def _describe_values(array: NDArray[np.generic]) -> str:
