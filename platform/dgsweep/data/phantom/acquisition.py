@@ -48,28 +48,30 @@ def _t2w(tr_ms: float, te_ms: float) -> SequenceSettings:
 # 1.15 ms at 3 T by physics. Vendors are made up.
 CENTERS: tuple[Center, ...] = (
     Center(
-        name="C1", vendor="vendor_a", field_t=3.0, spacing_mm=(2.8, 2.8, 3.5), blur_mm=1.3, snr=24, bias=0.10, gain=6000,
+        name="C1", vendor="vendor_a", field_t=3.0, spacing_mm=(2.9, 2.9, 3.5), blur_mm=1.3, snr=24, bias=0.10,
+        gain=6000,
         sequences={"T1W": _t1w(4.0, 1.9, 12, 0.08), "OOP": _oop(150, 1.15, 60), "T2W": _t2w(3500, 90)},
     ),
     Center(
-        name="C2", vendor="vendor_b", field_t=1.5, spacing_mm=(3.2, 3.2, 3.0), blur_mm=1.6, snr=15, bias=0.08, gain=2200,
+        name="C2", vendor="vendor_b", field_t=1.5, spacing_mm=(3.2, 3.2, 3.0), blur_mm=1.6, snr=15, bias=0.08,
+        gain=4000,
         sequences={"T1W": _t1w(4.8, 2.2, 12, 0.12), "OOP": _oop(130, 2.30, 70), "T2W": _t2w(3000, 85)},
     ),
     Center(
-        name="C3", vendor="vendor_a", field_t=1.5, spacing_mm=(3.0, 3.0, 4.0), blur_mm=1.4, snr=19, bias=0.12, gain=9000,
+        name="C3", vendor="vendor_a", field_t=1.5, spacing_mm=(3.0, 3.0, 4.0), blur_mm=1.4, snr=19, bias=0.12,
+        gain=9000,
         sequences={"T1W": _t1w(5.2, 2.4, 10, 0.06), "OOP": _oop(180, 2.25, 80), "T2W": _t2w(4000, 95)},
     ),
     Center(
-        name="C4", vendor="vendor_c", field_t=3.0, spacing_mm=(2.9, 2.9, 5.0), blur_mm=1.8, snr=21, bias=0.20, gain=900,
+        name="C4", vendor="vendor_c", field_t=3.0, spacing_mm=(3.1, 3.1, 5.0), blur_mm=1.8, snr=21, bias=0.20,
+        gain=2000,
         sequences={"T1W": _t1w(3.7, 1.3, 10, 0.15), "OOP": _oop(160, 1.20, 55), "T2W": _t2w(2800, 100)},
     ),
 )  # fmt: skip
 SEQUENCES: tuple[str, ...] = tuple(CENTERS[0].sequences)
 
 
-def noiseless(
-    fractions: Volume, center: Center, settings: SequenceSettings, tissues: tuple[Tissue, ...]
-) -> Volume:
+def noiseless(fractions: Volume, center: Center, settings: SequenceSettings, tissues: tuple[Tissue, ...]) -> Volume:
     """Signal (x, y, z) before bias and noise; `fractions` has axes (tissue, x, y, z).
 
     Water and fat are blurred apart and only then added: a boundary voxel that holds both is dark in opposed phase.
@@ -78,7 +80,7 @@ def noiseless(
     sigma = [center.blur_mm / step for step in center.spacing_mm]
     water, fat = (
         gaussian_filter(np.tensordot(np.array(pool, dtype=np.float32), fractions, axes=1), sigma, truncate=3.0)
-        for pool in zip(*pools)
+        for pool in zip(*pools, strict=True)
     )
     return magnitude(water, fat, settings, center.field_t)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dgsweep.data.phantom.shapes import FAR_MM, Canvas, Ellipsoid, Point, Shape, Tube, Volume, tube, waves
 
-BEND_MM = 4.0
+BEND_MM = 3.0
 """Standard deviation of the smooth displacement along each axis."""
 
 
@@ -106,8 +106,8 @@ def _content(person: Person) -> str:
 
 def _paint_bowel(canvas: Canvas, person: Person, cavity: Ellipsoid) -> None:
     rng = person.rng
-    for _ in range(16):
-        start = np.array([rng.uniform(-70, 70), rng.uniform(10, 58), rng.uniform(-95, -18)])
+    for _ in range(24):
+        start = np.array([rng.uniform(-70, 70), rng.uniform(0, 58), rng.uniform(-95, 8)])
         knots = start + np.cumsum(rng.normal(0, 16, (3, 3)), axis=0)
         loop = tube([person.near(*k, sd_mm=0.0) for k in knots], [float(r) for r in rng.uniform(9, 13, 3)])
         _hollow(canvas, loop, _content(person), cavity)
@@ -119,7 +119,9 @@ def _paint_bowel(canvas: Canvas, person: Person, cavity: Ellipsoid) -> None:
 
 
 def _paint_organs(canvas: Canvas, person: Person, cavity: Ellipsoid) -> None:
-    stomach = tube([person.near(*p) for p in ((-52, 10, 62), (-56, 30, 36), (-32, 50, 14), (8, 48, 6))], [27, 27, 20, 12])
+    stomach = tube(
+        [person.near(*p) for p in ((-52, 10, 62), (-56, 30, 36), (-32, 50, 14), (8, 48, 6))], [27, 27, 20, 12]
+    )
     _hollow(canvas, stomach, str(person.rng.choice(["chyme", "fluid"])), cavity)
     canvas.paint("air", Ellipsoid(centre=person.near(-46, 48, 36), half=(16, 10, 22)), clip=stomach.grown(-3.0))
     snug = cavity.grown(-1.0)
@@ -147,7 +149,7 @@ def _pancreas_course(person: Person) -> Tube:
     tilt = float(person.rng.uniform(-0.12, 0.16))
     bow = float(person.rng.uniform(0.75, 1.3))
     course = [person.near(x, y * bow if y > 0 else y, z - tilt * x, sd_mm=2.5) for x, y, z in knots]
-    thickness = float(person.rng.uniform(0.9, 1.12))
+    thickness = float(person.rng.uniform(0.86, 1.03))
     radii = [thickness * r * float(person.rng.uniform(0.92, 1.08)) for r in (12, 15, 10.5, 11, 11.5, 10.5, 7.5)]
     return tube(course, radii)
 

@@ -11,6 +11,7 @@ from dgsweep.data.phantom.tissues import INDEX
 Volume = NDArray[np.float32]
 Point = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
+WAVES = 8
 FAR_MM = 1e4
 """A half axis that makes an ellipsoid a cylinder."""
 
@@ -29,9 +30,11 @@ class Ellipsoid:
 
     def distance(self, x: Volume, y: Volume, z: Volume) -> Volume:
         """Signed distance in mm, negative inside; first order, so exact near the surface only."""
-        scaled = [(axis - np.float32(c)) / np.float32(h) for axis, c, h in zip((x, y, z), self.centre, self.half)]
+        scaled = [
+            (axis - np.float32(c)) / np.float32(h) for axis, c, h in zip((x, y, z), self.centre, self.half, strict=True)
+        ]
         radius = np.sqrt(sum(s * s for s in scaled))
-        slope = np.sqrt(sum((s / np.float32(h)) ** 2 for s, h in zip(scaled, self.half)))
+        slope = np.sqrt(sum((s / np.float32(h)) ** 2 for s, h in zip(scaled, self.half, strict=True)))
         return np.asarray(radius * (radius - 1) / np.maximum(slope, 1e-6), dtype=np.float32)
 
     def grown(self, mm: float) -> "Ellipsoid":
@@ -54,7 +57,8 @@ class Tube:
     def distance(self, x: Volume, y: Volume, z: Volume) -> Volume:
         """Signed distance in mm, negative inside."""
         best = np.full(x.shape, FAR_MM, dtype=np.float32)
-        for (px, py, pz), radius in zip(self.points.astype(np.float32), self.radii.astype(np.float32)):
+        balls = zip(self.points.astype(np.float32), self.radii.astype(np.float32), strict=True)
+        for (px, py, pz), radius in balls:
             ball = np.sqrt((x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2) - radius
             np.minimum(best, ball, out=best)
         return best
@@ -77,20 +81,22 @@ def tube(knots: list[Point], radii: list[float], *, step_mm: float = 3.0) -> Tub
 
 
 def waves(x: Volume, y: Volume, z: Volume, rng: np.random.Generator, wavelength_mm: tuple[float, float]) -> Volume:
-    """Smooth noise of unit variance as a sum of 4 plane waves, a function of place in mm, so the same on any grid."""
+    """Smooth noise of unit variance as a sum of plane waves: a function of place in mm, so the same on any grid."""
     total = np.zeros(x.shape, dtype=np.float32)
-    for _ in range(4):
+    for _ in range(WAVES):
         direction = rng.standard_normal(3)
         k = 2 * np.pi / rng.uniform(*wavelength_mm) * direction / np.linalg.norm(direction)
         kx, ky, kz = (np.float32(v) for v in k)
         total += np.cos(kx * x + ky * y + kz * z + np.float32(rng.uniform(0, 2 * np.pi)))
-    return total / np.float32(np.sqrt(2.0))
+    return total / np.float32(np.sqrt(WAVES / 2))
 
 
 class Canvas:
     """Tissue fractions on a grid, painted one shape over another; axes (tissue, x, y, z)."""
 
-    def __init__(self, grid: tuple[Volume, Volume, Volume], bent: tuple[Volume, Volume, Volume], voxel_mm: float):
+    def __init__(
+        self, grid: tuple[Volume, Volume, Volume], bent: tuple[Volume, Volume, Volume], voxel_mm: float
+    ) -> None:
         """`grid`: open 1D axes in mm as (n,1,1),(1,n,1),(1,1,n); `bent`: deformed places (x, y, z) of every voxel."""
         self._axes = tuple(axis.ravel() for axis in grid)
         self._bent = bent
@@ -117,7 +123,8 @@ class Canvas:
     def _box(self, shape: Shape, margin_mm: float = 24.0) -> Box:
         # The margin holds the deformation, ripple and half a voxel.
         low, high = shape.bounds()
-        edges = [np.searchsorted(axis, (a - margin_mm, b + margin_mm)) for axis, a, b in zip(self._axes, low, high)]
+        ends = zip(self._axes, low, high, strict=True)
+        edges = [np.searchsorted(axis, (a - margin_mm, b + margin_mm)) for axis, a, b in ends]
         x, y, z = (slice(int(a), int(b)) for a, b in edges)
         return x, y, z
 

@@ -21,7 +21,7 @@ from dgsweep.data.phantom.acquisition import CENTERS, SEQUENCES, Center, noise_s
 from dgsweep.data.phantom.anatomy import tissue_fractions
 from dgsweep.data.phantom.shapes import Volume, waves
 from dgsweep.data.phantom.tissues import INDEX, patient_tissues
-from dgsweep.errors import InputError
+from dgsweep.errors import InputError, Problems
 
 RECIPE = 1
 """Raised whenever the same spec would give other images, so that an old folder is not taken for a new one."""
@@ -42,19 +42,19 @@ class PhantomSpec:
 
     def __post_init__(self) -> None:
         """Raise InputError, naming every field that is out of range."""
-        wrong = []
+        wrong = Problems()
         if not 1 <= self.centers <= len(CENTERS):
-            wrong.append(f"centers is {self.centers}, expected 1 to {len(CENTERS)}")
+            wrong.add("centers", str(self.centers), f"expected 1 to {len(CENTERS)}")
         if not 1 <= self.patients_per_center <= 999 // len(CENTERS):
-            wrong.append(f"patients_per_center is {self.patients_per_center}, expected 1 to {999 // len(CENTERS)}")
+            wrong.add("patients_per_center", str(self.patients_per_center), f"expected 1 to {999 // len(CENTERS)}")
         if len(self.shape) != 3 or not all(16 <= n <= 256 for n in self.shape):
-            wrong.append(f"shape is {self.shape}, expected three numbers x,y,z of 16 to 256")
-        if not self.sequences or len(set(self.sequences)) < len(self.sequences) or set(self.sequences) - set(SEQUENCES):
-            wrong.append(f"sequences is {self.sequences}, expected some of {', '.join(SEQUENCES)}, each once")
+            wrong.add("shape", str(self.shape), "expected three numbers x,y,z of 16 to 256")
+        repeated = len(set(self.sequences)) < len(self.sequences)
+        if not self.sequences or repeated or set(self.sequences) - set(SEQUENCES):
+            wrong.add("sequences", str(self.sequences), f"expected some of {', '.join(SEQUENCES)}, each once")
         if self.seed < 0:
-            wrong.append(f"seed is {self.seed}, expected 0 or more")
-        if wrong:
-            raise InputError("phantom: " + "; ".join(wrong))
+            wrong.add("seed", str(self.seed), "expected 0 or more")
+        wrong.raise_if_any(InputError, "this phantom cannot be made")
 
     @property
     def patients(self) -> range:
@@ -72,7 +72,9 @@ def center_of(spec: PhantomSpec, patient: int) -> Center:
     return CENTERS[(patient - 1) % spec.centers]
 
 
-def make_case(spec: PhantomSpec, patient: int, sequence: str) -> tuple[Volume, NDArray[np.uint8], tuple[float, float, float]]:
+def make_case(
+    spec: PhantomSpec, patient: int, sequence: str
+) -> tuple[Volume, NDArray[np.uint8], tuple[float, float, float]]:
     """Image (x, y, z) float32, label (x, y, z) with pancreas = 1, spacing in mm, of patient number `patient` (from 1).
 
     Raises InputError for a patient or sequence that `spec` does not have.
@@ -83,13 +85,11 @@ def make_case(spec: PhantomSpec, patient: int, sequence: str) -> tuple[Volume, N
             f"phantom: no case of patient {patient} in {sequence}; this phantom has P001 to {last} "
             f"in {', '.join(spec.sequences)}"
         )
-    fractions = _anatomy(spec, patient)
+    fractions = case_fractions(spec, patient)
     return _image(spec, patient, sequence, fractions), _label(fractions), center_of(spec, patient).spacing_mm
 
 
-def write_phantom(
-    out: Path, spec: PhantomSpec, *, progress: Callable[[int, int], None] | None = None
-) -> Path:
+def write_phantom(out: Path, spec: PhantomSpec, *, progress: Callable[[int, int], None] | None = None) -> Path:
     """Write the phantom to the folder `out` and return its manifest; `progress(done, total)` is called after each case.
 
     The folder appears complete or not at all. One that holds the same phantom is left as it is; one that holds
@@ -114,7 +114,8 @@ def _rng(spec: PhantomSpec, patient: int, purpose: str) -> np.random.Generator:
 
 
 def _axes_mm(spec: PhantomSpec, center: Center) -> tuple[Volume, Volume, Volume]:
-    x, y, z = (_axis_mm(n * FIELD_OF_VIEW_STEP_MM, step) for n, step in zip(spec.shape, center.spacing_mm))
+    pairs = zip(spec.shape, center.spacing_mm, strict=True)
+    x, y, z = (_axis_mm(n * FIELD_OF_VIEW_STEP_MM, step) for n, step in pairs)
     return x, y, z
 
 
@@ -123,7 +124,8 @@ def _axis_mm(extent_mm: float, step_mm: float) -> Volume:
     return ((np.arange(count) - (count - 1) / 2) * step_mm).astype(np.float32)
 
 
-def _anatomy(spec: PhantomSpec, patient: int) -> Volume:
+def case_fractions(spec: PhantomSpec, patient: int) -> Volume:
+    """Tissue fractions (tissue, x, y, z) of a patient on the grid of its center."""
     center = center_of(spec, patient)
     voxel_mm = float(np.cbrt(np.prod(center.spacing_mm)))
     return tissue_fractions(_axes_mm(spec, center), voxel_mm, _rng(spec, patient, "anatomy"))
@@ -142,10 +144,12 @@ def _image(spec: PhantomSpec, patient: int, sequence: str, fractions: Volume) ->
     settings = center.sequences[sequence]
     axes = _axes_mm(spec, center)
     signal = noiseless(fractions, center, settings, patient_tissues(_rng(spec, patient, "tissues")))
-    # Parenchyma is never uniform: 4 % (1 SD) of texture that belongs to the person, so alike in all sequences.
+    # Parenchyma is never uniform: 3 % (1 SD) of texture that belongs to the person, so alike in all sequences.
     grid = np.meshgrid(*axes, indexing="ij")
-    texture = 1 + np.float32(0.04) * waves(grid[0], grid[1], grid[2], _rng(spec, patient, "texture"), (12.0, 30.0))
-    return receive(signal * texture, axes, center, noise_sigma(center, settings), _rng(spec, patient, f"scan/{sequence}"))
+    texture = 1 + np.float32(0.03) * waves(grid[0], grid[1], grid[2], _rng(spec, patient, "texture"), (12.0, 30.0))
+    return receive(
+        signal * texture, axes, center, noise_sigma(center, settings), _rng(spec, patient, f"scan/{sequence}")
+    )
 
 
 def _record(spec: PhantomSpec) -> dict[str, Any]:
@@ -179,7 +183,7 @@ def _fill(work: Path, spec: PhantomSpec, progress: Callable[[int, int], None] | 
     rows = []
     total = len(spec.patients) * len(spec.sequences)
     for patient in spec.patients:
-        fractions = _anatomy(spec, patient)
+        fractions = case_fractions(spec, patient)
         for sequence in spec.sequences:
             rows.append(_write_case(work, spec, (patient, sequence), fractions))
             if progress is not None:
@@ -231,7 +235,7 @@ def _publish(work: Path, out: Path, spec: PhantomSpec) -> None:
         if path.is_file():
             _flush(path)
     try:
-        os.replace(work, out)
+        work.replace(out)
     except OSError:
         # Someone else may have finished the same phantom meanwhile; anything else is the caller's to know.
         if not _already_there(out, spec):
