@@ -1,0 +1,1 @@
+"""Selection rules, statistics and tables: pure functions of the records, torch-free."""

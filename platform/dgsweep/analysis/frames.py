@@ -1,0 +1,75 @@
+"""From rows of cases.parquet to one value per case: the shape that every table and figure starts from."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from dgsweep.analysis.selection import last_step
+from dgsweep.plan.trial import Plan, TrialSpec
+
+BASELINE = "erm"
+ROW = ["panel", "network", "arm", "source_set"]
+"""What names one row of a table: panel, backbone, method with its setting, and source set."""
+CASE = ["fold", "seed", "role", "sequence", "domain", "patient_id", "case_id"]
+IN_DOMAIN = "in-domain"
+
+
+def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
+    """Add `arm` (method with its setting), `group` (what must be equal to compare) and `source_set` (short name).
+
+    Without a plan the setting and the sources are taken from the rows themselves.
+    """
+    if plan is None:
+        named = [_arm(str(row.method), row.setting) for row in cases[["method", "setting"]].itertuples()]
+        return cases.assign(arm=named, group=cases["network"], source_set=cases["sources"])
+    specs = {spec.trial_id: spec for spec in plan.trials}
+    known = cases[cases["trial_id"].isin(list(specs))]
+    return known.assign(
+        arm=_of_trial(known, {key: _arm(spec.method, spec.setting.label()) for key, spec in specs.items()}),
+        group=_of_trial(known, {key: comparison_group(spec) for key, spec in specs.items()}),
+        source_set=_of_trial(known, {key: spec.sources_label for key, spec in specs.items()}),
+    )
+
+
+def arm_name(spec: TrialSpec) -> str:
+    """Method with its setting, as tables name it."""
+    return _arm(spec.method, spec.setting.label())
+
+
+def comparison_group(spec: TrialSpec) -> str:
+    """What a method and its baseline must share, beside sources, fold and seed, to be compared."""
+    return f"{spec.network}|{spec.setting.label_ratio}|{spec.setting.prompt}"
+
+
+def case_values(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One `value` per trial and scored case (mean over its structures), from annotated rows.
+
+    Validation cases and cases with an empty reference are left out; the latter stand in `tables.empty_references`.
+    """
+    scored = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
+    keys = [*ROW, "method", "group", "trial_id", *CASE]
+    values = last_step(scored).groupby(keys, dropna=False, observed=True)[metric].mean()
+    return values.rename("value").reset_index()
+
+
+def with_targets(values: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Add the column of the matrix, `target`: the sequence or domain, or `in-domain` where a column would mix roles."""
+    values = values.assign(target=values[by].astype(str))
+    roles = values.groupby([*ROW, "target"], observed=True)["role"].nunique()
+    if (roles > 1).any():
+        values["target"] = values["target"].mask(values["role"] == "in_domain", IN_DOMAIN)
+    return values
+
+
+def over_repeats(values: pd.DataFrame) -> pd.DataFrame:
+    """One value per case: the mean over folds and seeds, which repeat the training and not the patient."""
+    keys = [*ROW, "role", "target", "patient_id", "case_id"]
+    return values.groupby(keys, dropna=False, observed=True)["value"].mean().reset_index()
+
+
+def _arm(method: str, setting: object) -> str:
+    return f"{method} ({setting})" if isinstance(setting, str) and setting else method
+
+
+def _of_trial(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.Series:
+    return rows["trial_id"].map(dict(values)).astype(str)

@@ -1,0 +1,61 @@
+"""Selection rules: pure functions from records to one trial per cell. The name says what the rule looks at."""
+
+import pandas as pd
+
+from dgsweep.errors import InputError, Problem
+from dgsweep.plan.trial import Plan
+
+RULES = ("source_val", "last", "oracle_target")
+ROLE_OF_RULE = {"source_val": "val", "oracle_target": "target"}
+
+
+def select(rule: str, plan: Plan, cases: pd.DataFrame, curves: pd.DataFrame) -> dict[str, str]:
+    """One finished trial per cell: cell_id -> trial_id; a cell without a trial that the rule can judge is left out.
+
+    `source_val`: best mean Dice over the source-validation cases at the last step (the last point of the
+    source-validation curve where no such case was scored). `last`: trial 0, the method's defaults. `oracle_target`:
+    best mean Dice over the target's test cases, which nobody has in practice. Ties go to the lower trial index.
+
+    Raises:
+        InputError: the rule is unknown.
+    """
+    if rule not in RULES:
+        raise InputError("unknown selection rule", [Problem(where="selection", found=rule, fix=", ".join(RULES))])
+    finished = set(cases["trial_id"].unique()) if len(cases) else set()
+    specs = sorted((spec for spec in plan.trials if spec.trial_id in finished), key=lambda spec: spec.trial)
+    scores = {} if rule == "last" else mean_dice(cases, curves, ROLE_OF_RULE[rule])
+    sizes = pd.Series([spec.cell_id for spec in plan.trials]).value_counts()
+    chosen: dict[str, str] = {}
+    best: dict[str, float] = {}
+    for spec in specs:
+        # A cell of one trial leaves nothing to choose, so it needs no validation score.
+        score = 0.0 if sizes[spec.cell_id] == 1 or (rule == "last" and spec.trial == 0) else scores.get(spec.trial_id)
+        if score is not None and score > best.get(spec.cell_id, float("-inf")):
+            chosen[spec.cell_id], best[spec.cell_id] = spec.trial_id, score
+    return chosen
+
+
+def mean_dice(cases: pd.DataFrame, curves: pd.DataFrame, role: str) -> dict[str, float]:
+    """Mean Dice of each trial over its cases of `role` at its last step, with the curve's last point as a fallback."""
+    scores: dict[str, float] = {}
+    if role == "val" and len(curves):
+        scores |= _trial_means(last_step(curves[(curves["role"] == "val") & (curves["metric"] == "dice")]), "value")
+    return scores | _trial_means(
+        last_step(cases[(cases["role"] == role) & ~cases["empty_reference"].astype(bool)]), "dice"
+    )
+
+
+def _trial_means(rows: pd.DataFrame, column: str) -> dict[str, float]:
+    means = rows.groupby("trial_id")[column].mean().dropna()
+    return {str(trial_id): float(mean) for trial_id, mean in means.items()}
+
+
+def last_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each trial's last step."""
+    return rows[rows["step"] == rows.groupby("trial_id")["step"].transform("max")]
+
+
+def selected_cases(rule: str, plan: Plan, cases: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the trials that `rule` chooses; under an oracle rule every row stands in the panel `oracle`."""
+    rows = cases[cases["trial_id"].isin(list(select(rule, plan, cases, curves).values()))]
+    return rows.assign(panel="oracle") if rule.startswith("oracle_") else rows

@@ -1,0 +1,183 @@
+"""The tables of a report. Every mean carries its patient-clustered interval and the number of patients and cases."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from dgsweep.analysis.frames import BASELINE, IN_DOMAIN, ROW, annotate, case_values, over_repeats, with_targets
+from dgsweep.analysis.selection import last_step
+from dgsweep.analysis.statistics import Bootstrap, Estimate, clustered_mean, holm, paired_comparison
+from dgsweep.plan.trial import Plan
+
+ESTIMATE = ["mean", "low", "high", "patients", "cases"]
+MATRIX = [*ROW, "role", "target", *ESTIMATE, "repeats", "repeat_low", "repeat_high"]
+PAIRED = ["difference", "difference_low", "difference_high", "p", "p_holm", "paired_patients", "paired_cases"]
+COMPARISON = [*ROW, "role", "target", *ESTIMATE, *PAIRED]
+DISTANCE = [
+    *[*ROW, "role", "target", "metric", "mean", "low", "high"],
+    *["found_mean", "found_low", "found_high", "found_median", "cases", "patients", "penalised"],
+]
+EMPTY = [*ROW, "target", "cases", "patients", "left_empty", "false_positives"]
+ALL_SHIFTS = "all shifts"
+ALL_SOURCES = "all source sets"
+DEFAULT = Bootstrap()
+
+
+def matrix(
+    cases: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    by: str = "sequence",
+    metric: str = "dice",
+    bootstrap: Bootstrap = DEFAULT,
+) -> pd.DataFrame:
+    """Source x target means, one row per cell of the matrix, with interval, patients, cases and repeats.
+
+    `cases` are rows of one trial per cell (`selection.selected_cases`); `by` is `sequence` or `domain`. `repeat_low`
+    and `repeat_high` are the lowest and highest mean of one training (a fold and seed): a range, not an interval.
+    """
+    values = with_targets(case_values(annotate(cases, plan), metric), by)
+    rows = [
+        {**key, **asdict(_mean_of_cases(part, bootstrap)), **_range_over_repeats(part)}
+        for key, part in _parts(values, [*ROW, "role", "target"])
+    ]
+    return in_reading_order(pd.DataFrame(rows, columns=MATRIX))
+
+
+def method_table(
+    cases: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    by: str = "sequence",
+    metric: str = "dice",
+    bootstrap: Bootstrap = DEFAULT,
+) -> pd.DataFrame:
+    """Method x shift: mean with interval, paired difference to ERM with interval, and p, Holm-corrected per panel.
+
+    Differences are taken case by case between trainings on the same sources, fold and seed with the same network.
+    """
+    values = with_targets(case_values(annotate(cases, plan), metric), by)
+    return _compared(values, [*ROW, "role", "target"], bootstrap)
+
+
+def method_summary(
+    cases: pd.DataFrame, plan: Plan | None = None, *, metric: str = "dice", bootstrap: Bootstrap = DEFAULT
+) -> pd.DataFrame:
+    """Two rows per method, in-domain and over all shifts, in the columns of `method_table`; every case counts once."""
+    values = with_targets(case_values(annotate(cases, plan), metric), "sequence")
+    values["target"] = np.where(values["role"] == "in_domain", IN_DOMAIN, ALL_SHIFTS)
+    return _compared(values, ["panel", "network", "arm", "role", "target"], bootstrap).assign(source_set=ALL_SOURCES)
+
+
+def distance_table(
+    cases: pd.DataFrame, plan: Plan | None = None, *, metrics: Sequence[str], bootstrap: Bootstrap = DEFAULT
+) -> pd.DataFrame:
+    """Distances in mm over every case (misses at their penalty) and over found cases only, side by side with counts."""
+    rows = last_step(annotate(cases, plan))
+    rows = rows.assign(distance_penalised=rows["distance_penalised"].astype(bool))
+    tables = [_distances_of(rows, metric, bootstrap) for metric in metrics]
+    return in_reading_order(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame(columns=DISTANCE)
+
+
+def empty_references(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFrame:
+    """Cases whose reference is empty, in their own row: how many stayed empty, how many got a false structure."""
+    rows = last_step(annotate(cases, plan))
+    rows = rows[rows["empty_reference"].astype(bool) & rows["role"].isin(["in_domain", "target"])]
+    found = [{**key, **_empty_counts(part)} for key, part in _parts(rows.assign(target=rows["domain"]), EMPTY[:5])]
+    return pd.DataFrame(found, columns=EMPTY)
+
+
+def undefined_counts(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFrame:
+    """How many scored rows have no defined precision, recall or relative volume error, by method."""
+    rows = last_step(annotate(cases, plan))
+    names = ["precision", "recall", "volume_error"]
+    return rows[names].isna().groupby(rows["arm"]).sum().reset_index() if len(rows) else pd.DataFrame(columns=names)
+
+
+def in_reading_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows sorted by panel and name, the baseline before the methods that are compared with it."""
+    by = [name for name in [*ROW, "role", "target"] if name in table]
+    return table.sort_values(by, key=_reading_key, kind="stable").reset_index(drop=True)
+
+
+def _reading_key(column: pd.Series) -> pd.Series:
+    first = {"arm": BASELINE, "panel": "main", "target": IN_DOMAIN}.get(str(column.name), "")
+    return column.map(lambda text: "" if text == first else f"~{text}")
+
+
+def _parts(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    for key, part in table.groupby(keys, sort=True, observed=True, dropna=False):
+        yield {name: str(value) for name, value in zip(keys, key, strict=True)}, part
+
+
+def _mean_of_cases(part: pd.DataFrame, bootstrap: Bootstrap) -> Estimate:
+    means = over_repeats(part)
+    return clustered_mean(means["value"], list(means["patient_id"]), bootstrap)
+
+
+def _range_over_repeats(part: pd.DataFrame) -> dict[str, float]:
+    means = part.groupby(["fold", "seed"], observed=True)["value"].mean()
+    return {"repeats": len(means), "repeat_low": float(means.min()), "repeat_high": float(means.max())}
+
+
+def _compared(values: pd.DataFrame, keys: list[str], bootstrap: Bootstrap) -> pd.DataFrame:
+    pairs = _paired_with_baseline(values)
+    rows = []
+    for key, part in _parts(values, keys):
+        ours = pairs[(pairs[keys] == pd.Series(key)).all(axis=1)]
+        rows.append({**key, **asdict(_mean_of_cases(part, bootstrap)), **_paired_columns(ours, bootstrap)})
+    table = pd.DataFrame(rows, columns=COMPARISON)
+    # transform would drop the NaN bookkeeping of an empty table, hence the loop over panels
+    for _, family in table.groupby("panel", observed=True):
+        table.loc[family.index, "p_holm"] = holm(family["p"].to_numpy(dtype=float))
+    return in_reading_order(table)
+
+
+def _paired_with_baseline(values: pd.DataFrame) -> pd.DataFrame:
+    """Per-case differences to the baseline trained on the same sources, fold and seed; none for the baseline itself."""
+    on = ["group", "source_set", "fold", "seed", "role", "target", "domain", "case_id"]
+    baseline = values[values["method"] == BASELINE].sort_values("arm").drop_duplicates(on)
+    others = values[values["method"] != BASELINE]
+    pairs = others.merge(baseline[[*on, "value"]], on=on, suffixes=("", "_baseline"))
+    return pairs.assign(value=pairs["value"] - pairs["value_baseline"])
+
+
+def _paired_columns(pairs: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
+    cases = over_repeats(pairs)
+    found = paired_comparison(cases["value"], list(cases["patient_id"]), bootstrap)
+    numbers = (found.difference, found.low, found.high, found.p, float("nan"), found.patients, found.cases)
+    return dict(zip(PAIRED, numbers, strict=True))
+
+
+def _distances_of(rows: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> pd.DataFrame:
+    scored = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
+    scored = with_targets(scored, "sequence")
+    found = [
+        {**key, "metric": metric, **_distance_columns(part, metric, bootstrap)}
+        for key, part in _parts(scored, [*ROW, "role", "target"])
+    ]
+    return pd.DataFrame(found, columns=DISTANCE)
+
+
+def _distance_columns(part: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> dict[str, float]:
+    hits = part[~part["distance_penalised"]]
+    every = clustered_mean(part[metric], list(part["patient_id"]), bootstrap)
+    found = clustered_mean(hits[metric], list(hits["patient_id"]), bootstrap)
+    return {
+        **{"mean": every.mean, "low": every.low, "high": every.high, "cases": every.cases, "patients": every.patients},
+        **{"found_mean": found.mean, "found_low": found.low, "found_high": found.high},
+        "found_median": float(hits[metric].median()),
+        "penalised": int(part["distance_penalised"].sum()),
+    }
+
+
+def _empty_counts(part: pd.DataFrame) -> dict[str, int]:
+    empty = part["empty_prediction"].astype(bool)
+    return {
+        "cases": len(part),
+        "patients": part["patient_id"].nunique(),
+        "left_empty": int(empty.sum()),
+        "false_positives": int((~empty).sum()),
+    }
