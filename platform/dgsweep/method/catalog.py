@@ -1,0 +1,76 @@
+"""Finds methods and networks through entry points: built-in ones come through the same door as a stranger's."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from dgsweep.config.declaration import MethodDeclaration, NetworkDeclaration
+from dgsweep.errors import MethodError
+
+METHOD_GROUP = "dgsweep.methods"
+NETWORK_GROUP = "dgsweep.networks"
+
+DeclarationT = TypeVar("DeclarationT", MethodDeclaration, NetworkDeclaration)
+
+
+@cache
+def method_declarations() -> Mapping[str, MethodDeclaration]:
+    """Every installed method by name. Raises MethodError when an entry point is broken or a name stands twice."""
+    return _load(METHOD_GROUP, MethodDeclaration)
+
+
+@cache
+def network_declarations() -> Mapping[str, NetworkDeclaration]:
+    """Every installed network by name. Raises MethodError when an entry point is broken or a name stands twice."""
+    return _load(NETWORK_GROUP, NetworkDeclaration)
+
+
+def method_declaration(name: str) -> MethodDeclaration:
+    """One method. Raises MethodError with the nearest installed name."""
+    return _pick(name, method_declarations(), "method")
+
+
+def network_declaration(name: str) -> NetworkDeclaration:
+    """One network. Raises MethodError with the nearest installed name."""
+    return _pick(name, network_declarations(), "network")
+
+
+def load_implementation(declaration: MethodDeclaration | NetworkDeclaration) -> Any:
+    """The object that `implementation` names; this is where torch gets imported."""
+    module_name, _, attribute = declaration.implementation.partition(":")
+    try:
+        return getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise MethodError(f"{declaration.name}: cannot load {declaration.implementation!r}: {error}") from error
+
+
+def _load(group: str, kind: type[DeclarationT]) -> dict[str, DeclarationT]:
+    found: dict[str, DeclarationT] = {}
+    for entry in sorted(entry_points(group=group), key=lambda point: point.name):
+        if entry.name in found:
+            raise MethodError(
+                f"two installed packages offer {entry.name!r} in the entry-point group {group}: remove one"
+            )
+        found[entry.name] = _load_one(entry, kind)
+    return found
+
+
+def _load_one(entry: EntryPoint, kind: type[DeclarationT]) -> DeclarationT:
+    try:
+        declaration = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise MethodError(f"entry point {entry.name} = {entry.value} cannot be loaded: {error}") from error
+    if not isinstance(declaration, kind) or declaration.name != entry.name:
+        raise MethodError(f"entry point {entry.name} = {entry.value} is no {kind.__name__} named {entry.name!r}")
+    return declaration
+
+
+def _pick(name: str, known: Mapping[str, DeclarationT], kind: str) -> DeclarationT:
+    if name in known:
+        return known[name]
+    nearest = get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"installed: {', '.join(known)}"
+    raise MethodError(f"no {kind} {name!r} is installed; {hint}")

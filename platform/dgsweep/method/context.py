@@ -1,0 +1,201 @@
+"""What a method sees while it trains: network, optimizer, random stream, losses, features, checkpointed state."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgsweep.method.base import Batch, Method, state_value
+from dgsweep.method.losses import supervised_loss
+from dgsweep.method.schedule import learning_rate_at
+
+
+def stream_seed(*parts: object) -> int:
+    """A 63-bit seed from any printable parts: equal parts, equal stream."""
+    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The optimisation that every method of a table shares."""
+
+    budget_steps: int
+    optimizer: str = "sgd"
+    learning_rate: float = 1e-2
+    momentum: float = 0.99
+    weight_decay: float = 3e-5
+    schedule: str = "poly"
+    grad_clip: float = 12.0
+    autocast: bool = False
+    seed: int = 0
+
+
+class Context:
+    """The engine of one training: runs steps of a method and keeps everything that a checkpoint needs."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        method: Method,
+        recipe: Recipe,
+        *,
+        n_domains: int,
+        rank: int = 0,
+        distribute: Callable[[nn.Module], nn.Module] = lambda network: network,
+    ) -> None:
+        self.network = network
+        self._parallel = distribute(network)
+        self.method = method
+        self.recipe = recipe
+        self.n_domains = n_domains
+        self.rank = rank
+        self.step = 0
+        self.active_steps = 0
+        self.forward_passes = 0
+        self.device = next(network.parameters()).device
+        self.generator = torch.Generator(device=self.device)
+        self.modules = nn.ModuleDict()
+        self.state: dict[str, Any] = {}
+        self.features: dict[str, Tensor] = {}
+        self.losses: dict[str, Tensor] = {}
+        self.first_bad_step = torch.full((), -1, dtype=torch.long, device=self.device)
+        self._active_now = False
+        self._reseed()
+        method.setup(self)
+        self.modules.to(self.device)
+        self._hooks = self._install_taps()
+        self.optimizer = self._build_optimizer()
+
+    def _install_taps(self) -> list[Any]:
+        published: dict[str, nn.Module] = getattr(self.network, "taps", {})
+        handles = []
+        for name, tap in self.method.taps().items():
+            if name not in published:
+                raise ValueError(f"the network publishes no tap {name!r}; it has: {', '.join(published)}")
+
+            def hook(module: nn.Module, _: Any, output: Tensor, *, name: str = name, tap: Any = tap) -> Tensor:
+                if not module.training:
+                    return output
+                changed: Tensor = tap(output, self)
+                self.features[name] = changed
+                return changed
+
+            handles.append(published[name].register_forward_hook(hook))
+        return handles
+
+    def _build_optimizer(self) -> torch.optim.Optimizer:
+        recipe = self.recipe
+        parameters = [*self.network.parameters(), *self.modules.parameters()]
+        if recipe.optimizer == "adamw":
+            return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            weight_decay=recipe.weight_decay,
+        )
+
+    def _reseed(self) -> None:
+        """The method's random stream depends on seed, step and rank only, so a resumed run draws the same."""
+        self.generator.manual_seed(stream_seed("method", self.recipe.seed, self.step, self.rank))
+
+    def add_module(self, name: str, module: nn.Module) -> nn.Module:
+        """Register an auxiliary module: it is optimised and checkpointed with the network."""
+        self.modules[name] = module
+        return module
+
+    def forward(self, image: Tensor) -> Sequence[Tensor]:
+        """Outputs of the network, finest first: each (B, K+1, x, y, z)."""
+        self.forward_passes += 1
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.autocast):
+            outputs = self._parallel(image) if self.network.training else self.network(image)
+        return outputs if isinstance(outputs, list | tuple) else [outputs]
+
+    def seg_loss(self, outputs: Sequence[Tensor], label: Tensor) -> Tensor:
+        """Soft Dice plus cross-entropy over all outputs; a scalar in float32."""
+        return supervised_loss(outputs, label)
+
+    def domains_in(self, batch: Batch) -> list[Batch]:
+        """The batch cut by source domain, in the order of the domain index."""
+        return [batch.subset(batch.domain == index) for index in torch.unique(batch.domain)]
+
+    def progress(self) -> float:
+        """Share of the budget that is spent, in [0, 1)."""
+        return self.step / self.recipe.budget_steps
+
+    def ramp(self, start: float, length: float) -> float:
+        """0 before `start`, 1 after `start + length`, linear between; both are fractions of the budget."""
+        if length <= 0:
+            return float(self.progress() >= start)
+        return min(1.0, max(0.0, (self.progress() - start) / length))
+
+    def mark_active(self) -> None:
+        """Say that the method's own mechanism took part in this step."""
+        self._active_now = True
+
+    def zero_grad(self) -> None:
+        """Forget gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, loss: Tensor) -> None:
+        """Backpropagate, remembering the first step whose loss was not finite (without waiting for the device)."""
+        fresh = (self.first_bad_step < 0) & ~torch.isfinite(loss.detach())
+        self.first_bad_step = torch.where(fresh, self.step, self.first_bad_step)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def step_optimizer(self) -> None:
+        """Clip the gradient norm and update."""
+        parameters = [*self.network.parameters(), *self.modules.parameters()]
+        nn.utils.clip_grad_norm_(parameters, self.recipe.grad_clip)
+        self.optimizer.step()
+
+    def run_step(self, batch: Batch) -> None:
+        """One training step of the method on one batch."""
+        self._reseed()
+        self._active_now = False
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(
+                self.step, self.recipe.budget_steps, self.recipe.learning_rate, self.recipe.schedule
+            )
+
+        def closure() -> Tensor:
+            self.features.clear()
+            views = self.method.views(self, batch)
+            self.losses = dict(self.method.loss(self, batch, views))
+            return torch.stack(list(self.losses.values())).sum()
+
+        self.method.optimize(self, closure)
+        self.method.after_step(self)
+        self.active_steps += int(self._active_now)
+        self.step += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs; tensors, numbers and strings only."""
+        return {
+            "network": self.network.state_dict(),
+            "modules": self.modules.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "state": {name: state_value(value) for name, value in self.state.items()},
+            "step": self.step,
+            "active_steps": self.active_steps,
+            "forward_passes": self.forward_passes,
+            "first_bad_step": self.first_bad_step,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.load_weights(saved)
+        self.optimizer.load_state_dict(saved["optimizer"])
+
+    def load_weights(self, saved: dict[str, Any]) -> None:
+        """Load all but the optimizer: what prediction needs."""
+        self.network.load_state_dict(saved["network"])
+        self.modules.load_state_dict(saved["modules"])
+        self.state = dict(saved["state"])
+        self.step, self.active_steps = saved["step"], saved["active_steps"]
+        self.forward_passes = saved["forward_passes"]
+        self.first_bad_step = saved["first_bad_step"].to(self.device)

@@ -1,0 +1,1 @@
+"""Backbones behind one builder; each publishes its tap names. Declarations are torch-free."""

@@ -1,0 +1,50 @@
+"""What every backbone is given and what it gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTask:
+    """What a backbone is built for."""
+
+    in_channels: int
+    n_classes: int
+    """Classes including the background."""
+    patch: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    deep_supervision: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SegmentationNetwork(nn.Module):
+    """A backbone with a list of outputs, finest first (only one in evaluation), and named taps.
+
+    Args:
+        core: maps (B, C, X, Y, Z) to logits (B, K+1, X, Y, Z), or in training to a sequence or stack of them.
+        taps: tap name -> submodule whose output can be observed or changed.
+        memory_format: layout that is fastest for this backbone on a CPU.
+    """
+
+    def __init__(
+        self,
+        core: nn.Module,
+        taps: Mapping[str, nn.Module],
+        *,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        super().__init__()
+        self.core = core
+        self.taps = dict(taps)
+        self.memory_format = memory_format
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Logits of each output, finest first. image: (B, C, X, Y, Z)."""
+        outputs = self.core(image.contiguous(memory_format=self.memory_format))
+        if isinstance(outputs, Tensor) and outputs.ndim == 6:
+            return list(outputs.unbind(dim=1))
+        return [outputs] if isinstance(outputs, Tensor) else list(outputs)

@@ -1,0 +1,59 @@
+"""nnU-Net's rule for kernels and poolings, from patch size and spacing; pure arithmetic."""
+
+from dataclasses import dataclass
+
+MIN_EDGE = 4
+"""Smallest side of the coarsest feature map (nnU-Net v2: UNet_featuremap_min_edge_length)."""
+MAX_POOLINGS = 5
+"""Poolings at most for 3D (nnU-Net's plans rarely go beyond 5; 320 channels are reached there)."""
+
+Steps = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """Kernel size and stride of each level; the first stride is always 1."""
+
+    kernels: tuple[Steps, ...]
+    strides: tuple[Steps, ...]
+
+    @property
+    def multiple(self) -> Steps:
+        """The patch must be a multiple of this on each axis (x, y, z)."""
+        product = [1, 1, 1]
+        for stride in self.strides:
+            product = [have * step for have, step in zip(product, stride, strict=True)]
+        return (product[0], product[1], product[2])
+
+
+def plan_topology(patch: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Topology:
+    """Pool an axis while it is finer than twice the finest axis left and long enough; kernel 1 on coarse axes.
+
+    Source: Isensee et al., Nature Methods 2021, supplement (network topology); nnU-Net v2 `get_pool_and_conv_props`.
+    Unlike nnU-Net, which pads the patch, an axis stops pooling where it can no longer be halved evenly.
+    """
+    spacing, size = list(spacing_mm), list(patch)
+    kernel = [1, 1, 1]
+    kernels: list[Steps] = []
+    strides: list[Steps] = [(1, 1, 1)]
+    while len(strides) <= MAX_POOLINGS:
+        long_enough = [axis for axis in range(3) if size[axis] >= 2 * MIN_EDGE and size[axis] % 2 == 0]
+        if not long_enough:
+            break
+        finest = min(spacing[axis] for axis in long_enough)
+        pooled = [axis for axis in long_enough if spacing[axis] < 2 * finest]
+        kernel = _kernel(kernel, spacing)
+        kernels.append((kernel[0], kernel[1], kernel[2]))
+        stride = [2 if axis in pooled else 1 for axis in range(3)]
+        for axis in pooled:
+            spacing[axis] *= 2
+            size[axis] //= 2
+        strides.append((stride[0], stride[1], stride[2]))
+    kernels.append((3, 3, 3))
+    return Topology(kernels=tuple(kernels), strides=tuple(strides))
+
+
+def _kernel(before: list[int], spacing: list[float]) -> list[int]:
+    """Kernel 3 on every axis within a factor of two of the finest; once 3, always 3."""
+    finest = min(spacing)
+    return [3 if had == 3 or axis_mm / finest < 2 else 1 for had, axis_mm in zip(before, spacing, strict=True)]

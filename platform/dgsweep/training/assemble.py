@@ -1,0 +1,59 @@
+"""From a trial's spec to a context that can train or predict."""
+
+from typing import Any
+
+from dgsweep.method.base import Method
+from dgsweep.method.catalog import load_implementation, method_declaration, network_declaration
+from dgsweep.method.context import Context, Recipe, stream_seed
+from dgsweep.networks.base import NetworkTask
+from dgsweep.networks.builder import build_network
+from dgsweep.plan.trial import TrialSpec
+from dgsweep.training.runtime import Runtime
+
+
+def build_method(spec: TrialSpec) -> Method:
+    """The method of a trial with its hyperparameters (lists of JSON become tuples)."""
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.hp.items()}
+    method: Method = load_implementation(method_declaration(spec.method))(**fields)
+    return method
+
+
+def build_recipe(spec: TrialSpec, runtime: Runtime) -> Recipe:
+    """The shared optimisation of a trial; bfloat16 autocast on an accelerator unless switched off."""
+    training = spec.training
+    wanted = training["amp"]
+    return Recipe(
+        budget_steps=spec.budget_steps,
+        optimizer=training["optimizer"],
+        learning_rate=training["learning_rate"],
+        momentum=training["momentum"],
+        weight_decay=training["weight_decay"],
+        schedule=training["schedule"],
+        grad_clip=training["grad_clip"],
+        autocast=wanted == "bf16" or (wanted == "auto" and runtime.device.type != "cpu"),
+        seed=spec.seed,
+    )
+
+
+def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
+    """Network and method on the worker's device; weights depend on the seed only, so all methods start alike."""
+    declaration = network_declaration(spec.network)
+    method = build_method(spec)
+    task = NetworkTask(
+        in_channels=method.in_channels(1),
+        n_classes=len(spec.preprocessing.labels) + 1,
+        patch=spec.preprocessing.patch,
+        spacing_mm=spec.preprocessing.spacing_mm,
+        deep_supervision=bool(spec.training["deep_supervision"]),
+        options=spec.network_options,
+    )
+    network = build_network(declaration, load_implementation(declaration), task, seed=stream_seed("init", spec.seed))
+    network = network.to(runtime.device)
+    return Context(
+        network,
+        method,
+        build_recipe(spec, runtime),
+        n_domains=len(spec.sources),
+        rank=runtime.rank,
+        distribute=runtime.distribute,
+    )

@@ -1,0 +1,40 @@
+"""Checkpoints: written beside and renamed, so that a killed run always finds a whole one; never a foreign pickle."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dgsweep.errors import CaseError
+
+LAST = "last.pt"
+FINAL = "final.pt"
+
+
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Write tensors, numbers and strings to `path` atomically: temporary file, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        torch.save(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state at `path`, or None when there is none.
+
+    Raises:
+        CaseError: the file is no checkpoint of ours (damaged, or it holds objects that are not loaded).
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        raise CaseError(
+            f"{path.name} of trial {path.parent.parent.name} is damaged ({error}); delete it to train again"
+        ) from error
+    return state

@@ -1,0 +1,80 @@
+"""Sliding-window prediction with Gaussian weights, optionally averaged over mirror images."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgsweep.method.base import overridden_hooks
+from dgsweep.method.context import Context
+from dgsweep.networks.monai_import import without_optional_packages
+
+with without_optional_packages():
+    from monai.inferers.utils import sliding_window_inference
+
+AXES = {"x": 2, "y": 3, "z": 4}
+
+
+def predict_probabilities(
+    ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]
+) -> Tensor:
+    """Class probabilities of one case on the working grid.
+
+    Args:
+        ctx: trained context; a method with test-time hooks adapts here and is restored afterwards.
+        image: (C, X, Y, Z), z-scored.
+        patch: window (x, y, z) in voxels.
+        inference: overlap, batch, mirror_axes.
+
+    Returns:
+        (K+1, X, Y, Z) float32 on the device of the network.
+    """
+    hooks = overridden_hooks(ctx.method)
+    image = image.to(ctx.device)
+    if "adapt" not in hooks:
+        return _predict(ctx, image, patch, inference)
+    kept = {name: value.clone() for name, value in ctx.network.state_dict().items()}
+    try:
+        ctx.method.adapt(ctx, image[None])
+        return _predict(ctx, image, patch, inference)
+    finally:
+        ctx.network.load_state_dict(kept)
+
+
+@torch.no_grad()
+def _predict(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]) -> Tensor:
+    was_training = ctx.network.training
+    ctx.network.eval()
+    try:
+        own = ctx.method.predict_case(ctx, image)
+        return own.float() if own is not None else _slide(ctx, image, patch, inference)
+    finally:
+        ctx.network.train(was_training)
+
+
+def _slide(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]) -> Tensor:
+    flips = _mirror_combinations(tuple(inference["mirror_axes"]))
+
+    def logits(window: Tensor) -> Tensor:
+        with torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=ctx.recipe.autocast):
+            votes = [ctx.network(window.flip(flip))[0].flip(flip) for flip in flips]
+        return torch.stack(votes).float().mean(dim=0) if len(votes) > 1 else votes[0].float()
+
+    merged: Tensor = sliding_window_inference(
+        ctx.method.infer_input(ctx, image[None]),
+        roi_size=patch,
+        sw_batch_size=int(inference["batch"]),
+        predictor=logits,
+        overlap=float(inference["overlap"]),
+        mode="gaussian",
+        sigma_scale=0.125,
+    )
+    return torch.softmax(merged[0], dim=0)
+
+
+def _mirror_combinations(axes: tuple[str, ...]) -> list[tuple[int, ...]]:
+    """Every subset of the mirror axes as tensor dimensions, the empty one first."""
+    dims = [AXES[axis] for axis in axes]
+    return [subset for size in range(len(dims) + 1) for subset in itertools.combinations(dims, size)]

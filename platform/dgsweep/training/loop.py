@@ -1,0 +1,135 @@
+"""The one training loop. It knows no method, no Ray and no MLflow; killed and started again it gives the same numbers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dgsweep.data.cache import CachedCase
+from dgsweep.errors import TrialFailedError
+from dgsweep.method.context import Context
+from dgsweep.plan.trial import TrialSpec
+from dgsweep.training.assemble import build_context
+from dgsweep.training.checkpoint import FINAL, LAST, load_checkpoint, save_checkpoint
+from dgsweep.training.curves import Curves
+from dgsweep.training.feed import Feed
+from dgsweep.training.runtime import Runtime
+from dgsweep.training.validate import score_line, source_validation
+
+CHECK_EVERY = 25
+"""Steps between two looks at the loss of an accelerator (each look waits for it)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTask:
+    """One training."""
+
+    spec: TrialSpec
+    train: tuple[CachedCase, ...]
+    val: tuple[CachedCase, ...]
+    checkpoints: Path
+    """Folder of the trial's checkpoints."""
+    runtime: Runtime
+
+
+def train(task: TrainTask) -> tuple[Context, Curves]:
+    """Train to the end of the budget, from the last checkpoint if there is one; a finished training is only loaded.
+
+    Raises:
+        TrialFailedError: the loss was not finite.
+    """
+    ctx = build_context(task.spec, task.runtime)
+    finished = load_checkpoint(task.checkpoints / FINAL, ctx.device)
+    if finished is not None:
+        ctx.load_weights(finished["context"])
+        return ctx, Curves.from_state(finished["curves"])
+    curves = _resume(ctx, task)
+    feed = Feed(task.spec, task.train, task.runtime)
+    try:
+        _run(ctx, curves, feed, task)
+    finally:
+        feed.close()
+    if task.runtime.leads:
+        _save_final(ctx, curves, task)
+    return ctx, curves
+
+
+def load_trained(spec: TrialSpec, checkpoints: Path, runtime: Runtime) -> tuple[Context, Curves] | None:
+    """A finished training, or None."""
+    if not (checkpoints / FINAL).exists():
+        return None
+    return train(TrainTask(spec=spec, train=(), val=(), checkpoints=checkpoints, runtime=runtime))
+
+
+def _resume(ctx: Context, task: TrainTask) -> Curves:
+    saved = load_checkpoint(task.checkpoints / LAST, ctx.device)
+    if saved is None:
+        return Curves()
+    ctx.load_state_dict(saved["context"])
+    return Curves.from_state(saved["curves"])
+
+
+def _run(ctx: Context, curves: Curves, feed: Feed, task: TrainTask) -> None:
+    spec = task.spec
+    eval_every, checkpoint_every = int(spec.training["eval_every"]), int(spec.training["checkpoint_every"])
+    ctx.network.train()
+    while ctx.step < spec.budget_steps:
+        ctx.run_step(feed.batch(ctx.step))
+        curves.add_losses(ctx.losses)
+        last = ctx.step == spec.budget_steps
+        due = last or ctx.step % eval_every == 0 or ctx.step % checkpoint_every == 0
+        if due or ctx.device.type == "cpu" or ctx.step % CHECK_EVERY == 0:
+            _stop_on_bad_loss(ctx, feed, task)
+        if last or ctx.step % eval_every == 0:
+            _evaluate(ctx, curves, task)
+            if _should_stop(curves, spec):
+                break
+        if ctx.step % checkpoint_every == 0 and not last:
+            _save_last(ctx, curves, task)
+
+
+def _evaluate(ctx: Context, curves: Curves, task: TrainTask) -> None:
+    losses = curves.flush_losses(ctx.step)
+    scores = source_validation(ctx, task.spec, task.val, task.runtime)
+    for domain, dice in scores.items():
+        curves.add(ctx.step, "val", domain, "dice", dice)
+    ctx.method.on_eval(ctx, scores)
+    loss = {f"metric/loss_{name}": value for name, value in losses.items()}
+    task.runtime.report(
+        {"phase": "train", "step": ctx.step, "steps": task.spec.budget_steps, **loss, **score_line(scores)}
+    )
+
+
+def _should_stop(curves: Curves, spec: TrialSpec) -> bool:
+    patience = spec.training.get("early_stop_evals")
+    history = curves.values("val", "all", "dice")
+    return bool(patience and history) and len(history) - 1 - history.index(max(history)) >= int(patience or 0)
+
+
+def _stop_on_bad_loss(ctx: Context, feed: Feed, task: TrainTask) -> None:
+    bad_step = int(ctx.first_bad_step)
+    if bad_step < 0:
+        return
+    last = load_checkpoint(task.checkpoints / LAST, torch.device("cpu"))
+    kept = f"the last good checkpoint is of step {last['context']['step']}" if last else "there is no checkpoint yet"
+    cases = ", ".join(feed.case_ids(bad_step))
+    raise TrialFailedError(f"the loss was not finite at step {bad_step} (cases {cases}); {kept}", kind="nan_loss")
+
+
+def _state(ctx: Context, curves: Curves) -> dict[str, Any]:
+    return {"context": ctx.state_dict(), "curves": curves.state()}
+
+
+def _save_last(ctx: Context, curves: Curves, task: TrainTask) -> None:
+    if task.runtime.leads:
+        save_checkpoint(_state(ctx, curves), task.checkpoints / LAST)
+    task.runtime.report({"phase": "train", "step": ctx.step, "steps": task.spec.budget_steps})
+
+
+def _save_final(ctx: Context, curves: Curves, task: TrainTask) -> None:
+    """The trained weights without the optimizer, then the resumable state is no longer needed."""
+    state = _state(ctx, curves)
+    del state["context"]["optimizer"]
+    save_checkpoint(state, task.checkpoints / FINAL)
+    (task.checkpoints / LAST).unlink(missing_ok=True)

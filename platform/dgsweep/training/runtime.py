@@ -1,0 +1,48 @@
+"""Where a training runs: device, rank, and the report function that inline, warm and Ray executors inject."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+Report = Callable[[Mapping[str, float | int | str]], None]
+
+
+def silent(_: Mapping[str, float | int | str]) -> None:
+    """A report function that reports to nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """One worker of a trial."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    report: Report = silent
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker writes files."""
+        return self.rank == 0
+
+    def share(self, items: list[Any]) -> list[Any]:
+        """Every world_size-th item, starting at the own rank."""
+        return items[self.rank :: self.world_size]
+
+    def gather(self, rows: list[Any]) -> list[Any]:
+        """The rows of all workers, on every worker, in rank order."""
+        if self.world_size == 1:
+            return rows
+        collected: list[list[Any]] = [[] for _ in range(self.world_size)]
+        torch.distributed.all_gather_object(collected, rows)
+        return [row for part in collected for row in part]
+
+    def distribute(self, network: nn.Module) -> nn.Module:
+        """Wrap the network so that gradients are averaged over workers; the network itself with one worker."""
+        if self.world_size == 1:
+            return network
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
