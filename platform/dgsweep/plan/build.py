@@ -1,0 +1,249 @@
+"""From a configuration and what is known of the cases to a plan: cells, trials, identities, refusals."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dgsweep
+from dgsweep.config.declaration import MethodDeclaration, NetworkDeclaration
+from dgsweep.config.names import name_advice
+from dgsweep.config.schema import SweepConfig
+from dgsweep.config.search_space import SearchSpace
+from dgsweep.errors import PlanError, Problems
+from dgsweep.plan.case import CaseInfo
+from dgsweep.plan.draws import MethodEntry, TrialDraw, method_entries, resolved_training
+from dgsweep.plan.grid import nearest_patch, planned_patch, working_spacing
+from dgsweep.plan.hyperparameters import resolve_values
+from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, score_fingerprints, train_fingerprint
+from dgsweep.plan.needs import panel_of, refusal_reason
+from dgsweep.plan.protocol import DomainSplit, domain_splits, group_domains
+from dgsweep.plan.rows import SourceRow, source_rows
+from dgsweep.plan.split import assign_roles
+from dgsweep.plan.trial import Plan, Preprocessing, Refusal, Setting, Split, TrialSpec, content_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkEntry:
+    """One backbone of the sweep with its resolved options."""
+
+    declaration: NetworkDeclaration
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """What the trials of one source row, method and network share."""
+
+    config: SweepConfig
+    labels: Mapping[str, int]
+    row: SourceRow
+    method: MethodEntry
+    network: NetworkEntry
+
+
+def build_plan(
+    config: SweepConfig,
+    cases: Sequence[CaseInfo],
+    labels: Mapping[str, int],
+    methods: Mapping[str, MethodDeclaration],
+    networks: Mapping[str, NetworkDeclaration],
+    spaces: Mapping[str, SearchSpace],
+) -> Plan:
+    """Every trial of the sweep.
+
+    Args:
+        config: The validated sweep file.
+        cases: Every case of the manifest.
+        labels: Structures to segment: name -> value in the label files; class k is the k-th.
+        methods: Declarations of the methods by name.
+        networks: Declarations of the backbones by name.
+        spaces: Search spaces by method name.
+
+    Raises:
+        PlanError: with every reason why the protocol, the methods and the data do not fit together.
+    """
+    problems, notes = Problems(), list[str]()
+    entries = method_entries(config, methods, spaces, problems, notes)
+    backbones = _network_entries(config, networks, problems)
+    _check_inputs(cases, labels, problems)
+    problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
+    domains = group_domains(cases, config.protocol.factors)
+    roles = assign_roles(cases, config.protocol.factors, config.protocol.folds)
+    splits = domain_splits(config.protocol, domains)
+    rows = source_rows(config, splits, domains, roles=roles, problems=problems, notes=notes)
+    problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
+    trials, refusals = _trials(config, labels, rows, entries, backbones)
+    _check_not_all_refused(config, trials, refusals)
+    return Plan(
+        sweep=config.name,
+        config=_resolved(config),
+        trials=tuple(trials),
+        refusals=tuple(refusals),
+        notes=tuple(dict.fromkeys(notes)),
+        version=dgsweep.__version__,
+        splits={str(fold): dict(patients) for fold, patients in roles.items()},
+    )
+
+
+def _check_inputs(cases: Sequence[CaseInfo], labels: Mapping[str, int], problems: Problems) -> None:
+    if not cases:
+        problems.add("data.manifest", "has no case", "add rows")
+    if not labels:
+        problems.add("data.target_labels", "there is no structure to segment", "name one of dataset.yaml")
+
+
+def _network_entries(
+    config: SweepConfig, networks: Mapping[str, NetworkDeclaration], problems: Problems
+) -> list[NetworkEntry]:
+    entries: dict[str, NetworkEntry] = {}
+    for index, wanted in enumerate(config.networks):
+        where = f"networks.{index}"
+        if wanted.name not in networks:
+            problems.add(f"{where}.name", f"no network {wanted.name!r}", name_advice(wanted.name, networks))
+        elif wanted.name in entries:
+            problems.add(where, f"{wanted.name!r} stands twice", "tables tell networks apart by name: keep one")
+        else:
+            declaration = networks[wanted.name]
+            options = resolve_values(declaration.options, wanted.options, f"{where}.options", problems)
+            entries[wanted.name] = NetworkEntry(declaration=declaration, options=options)
+            _check_patch(config, declaration, problems)
+    return list(entries.values())
+
+
+def _check_patch(config: SweepConfig, network: NetworkDeclaration, problems: Problems) -> None:
+    patch, multiple = config.data.patch, network.patch_multiple
+    if patch is not None and any(side % unit for side, unit in zip(patch, multiple, strict=True)):
+        nearest = list(nearest_patch(patch, multiple))
+        found = f"found {list(patch)}, but {network.name} needs multiples of {list(multiple)}"
+        problems.add("data.patch", found, f"the nearest patch is {nearest}")
+
+
+def _trials(
+    config: SweepConfig,
+    labels: Mapping[str, int],
+    rows: Sequence[SourceRow],
+    entries: Sequence[MethodEntry],
+    backbones: Sequence[NetworkEntry],
+) -> tuple[list[TrialSpec], list[Refusal]]:
+    """Trials in the order of running (defaults first, for all methods alike), and what was refused."""
+    specs: list[TrialSpec] = []
+    refusals: dict[tuple[str, ...], Refusal] = {}
+    groups = [(row, network, entry) for row in rows for network in backbones for entry in entries]
+    for row, network, entry in groups:
+        reason = refusal_reason(entry.declaration.requires, row.cases, config.protocol.factors)
+        names = (entry.declaration.name, network.declaration.name)
+        if reason:
+            refused = Refusal(method=names[0], network=names[1], sources=row.split.sources, reason=reason)
+            refusals.setdefault((*names, *refused.sources, reason), refused)
+        else:
+            specs += _group_trials(Group(config=config, labels=labels, row=row, method=entry, network=network))
+    seeds = {seed: position for position, seed in enumerate(config.seeds)}
+    specs.sort(key=lambda spec: (spec.trial, seeds[spec.seed], spec.fold))
+    return specs, list(refusals.values())
+
+
+def _check_not_all_refused(config: SweepConfig, trials: Sequence[TrialSpec], refusals: Sequence[Refusal]) -> None:
+    problems = Problems()
+    if not trials:
+        for refusal in refusals:
+            problems.add(f"{refusal.method} on {'+'.join(refusal.sources)}", refusal.reason, "choose another protocol")
+    problems.raise_if_any(PlanError, f"every cell of the sweep {config.name} is refused")
+
+
+def _group_trials(group: Group) -> Iterator[TrialSpec]:
+    shared = _shared_fields(group)
+    base = learning_keys(resolved_training(group.config.training, group.config.budget.steps))
+    for seed in group.config.seeds:
+        for draw in group.method.draws:
+            identity = {
+                **_identity(group, shared),
+                "seed": seed,
+                "hp": draw.hp,
+                "training": learning_keys(draw.training),
+            }
+            yield TrialSpec(
+                trial_id=content_id(identity),
+                cell_id=cell_identity(identity, base),
+                seed=seed,
+                **_draw_fields(draw),
+                **shared,
+            )
+
+
+def _draw_fields(draw: TrialDraw) -> dict[str, Any]:
+    return {"trial": draw.index, "hp": dict(draw.hp), "training": dict(draw.training)}
+
+
+def _identity(group: Group, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """What training depends on, the seed and the drawn values apart."""
+    return {
+        "method": shared["method"],
+        "recipe_version": shared["recipe_version"],
+        "setting": asdict(shared["setting"]),
+        "network": shared["network"],
+        "network_recipe": shared["network_recipe"],
+        "network_options": shared["network_options"],
+        "fold": shared["fold"],
+        "budget": shared["budget_steps"],
+        "preprocessing": grid_content(shared["preprocessing"]),
+        "train": shared["train_sha"],
+    }
+
+
+def _shared_fields(group: Group) -> dict[str, Any]:
+    """Fields of TrialSpec that all trials of the group share."""
+    return {**_what(group), **_where(group), **_how(group)}
+
+
+def _what(group: Group) -> dict[str, Any]:
+    method, network = group.method.declaration, group.network.declaration
+    return {
+        "sweep": group.config.name,
+        "method": method.name,
+        "recipe_version": method.recipe_version,
+        "setting": Setting(
+            variant=group.method.variant, label_ratio=group.row.label_ratio, unlabelled=method.requires.unlabelled
+        ),
+        "network": network.name,
+        "network_recipe": network.recipe_version,
+        "network_options": dict(group.network.options),
+        "panel": panel_of(method.requires),
+    }
+
+
+def _where(group: Group) -> dict[str, Any]:
+    row, factors = group.row, group.config.protocol.factors
+    members = {"train": row.cases.train, "val": row.cases.val, "test": row.cases.test, "target": row.cases.target}
+    return {
+        "sources": _sorted(row.split, "sources"),
+        "targets": _sorted(row.split, "targets"),
+        "sources_label": row.split.label,
+        "fold": row.fold,
+        "split": Split(**{role: tuple(case.case_id for case in cases) for role, cases in members.items()}),
+        "domains": {case.case_id: case.domain(factors) for cases in members.values() for case in cases},
+        "train_sha": train_fingerprint(row.cases, factors),
+    }
+
+
+def _sorted(split: DomainSplit, side: str) -> tuple[str, ...]:
+    return tuple(sorted(split.sources if side == "sources" else split.targets))
+
+
+def _how(group: Group) -> dict[str, Any]:
+    config, cases = group.config, group.row.cases
+    spacing = working_spacing(config.data, cases.train)
+    patch = config.data.patch or planned_patch(cases.train, spacing, group.network.declaration.patch_multiple)
+    grid = Preprocessing(spacing_mm=spacing, patch=patch, labels=dict(group.labels))
+    scoring = {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}
+    return {
+        "preprocessing": grid,
+        "budget_steps": config.budget.steps,
+        "output_keep": config.output_keep,
+        "score_shas": score_fingerprints(cases, grid, scoring, config.protocol.factors),
+        **scoring,
+    }
+
+
+def _resolved(config: SweepConfig) -> dict[str, Any]:
+    """The sweep file in plain JSON types, with every value that planning resolved."""
+    return {**config.model_dump(mode="json"), "training": resolved_training(config.training, config.budget.steps)}

@@ -1,0 +1,160 @@
+"""The trials of one method: trial 0 is its defaults, the others vary hyperparameters and the training recipe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from dgsweep.config.declaration import MethodDeclaration
+from dgsweep.config.names import name_advice
+from dgsweep.config.schema import MethodConfig, SweepConfig, TrainingConfig
+from dgsweep.config.search_space import TRAINING_PREFIX, SearchSpace, draw, grid, grid_size
+from dgsweep.errors import Problems
+from dgsweep.plan.hyperparameters import check_space, resolve_values
+from dgsweep.plan.trial import canonical_json
+
+_LEARNING_RATES = {"sgd": 1e-2, "adamw": 1e-3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialDraw:
+    """Concrete values of one trial."""
+
+    index: int
+    hp: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodEntry:
+    """One method of the sweep with all its trials."""
+
+    declaration: MethodDeclaration
+    variant: str | None
+    draws: tuple[TrialDraw, ...]
+
+
+def resolved_training(training: TrainingConfig, steps: int) -> dict[str, Any]:
+    """The training section in plain JSON types with every missing value filled."""
+    tenth = max(1, steps // 10)
+    rate = training.learning_rate
+    return {
+        **training.model_dump(mode="json"),
+        "learning_rate": _LEARNING_RATES[training.optimizer] if rate is None else rate,
+        "eval_every": training.eval_every or tenth,
+        "checkpoint_every": training.checkpoint_every or min(tenth, 1000),
+    }
+
+
+def method_entries(
+    config: SweepConfig,
+    methods: Mapping[str, MethodDeclaration],
+    spaces: Mapping[str, SearchSpace],
+    problems: Problems,
+    notes: list[str],
+) -> list[MethodEntry]:
+    """Every configured method that could be resolved; the others are noted in `problems`."""
+    entries = []
+    seen: set[tuple[str, str | None]] = set()
+    for index, wanted in enumerate(config.methods):
+        where = f"methods.{index}"
+        if (wanted.name, wanted.variant) in seen:
+            problems.add(
+                where, f"{wanted.name!r} stands twice", "give each its own `variant`, so that tables tell them apart"
+            )
+        elif wanted.name not in methods:
+            problems.add(f"{where}.name", f"no method {wanted.name!r}", name_advice(wanted.name, methods))
+        else:
+            space = spaces.get(wanted.name, SearchSpace(method=wanted.name))
+            entries.append(
+                _entry(config, wanted, methods[wanted.name], space, where=where, problems=problems, notes=notes)
+            )
+        seen.add((wanted.name, wanted.variant))
+    return entries
+
+
+def _entry(
+    config: SweepConfig,
+    wanted: MethodConfig,
+    declaration: MethodDeclaration,
+    space: SearchSpace,
+    *,
+    where: str,
+    problems: Problems,
+    notes: list[str],
+) -> MethodEntry:
+    if wanted.variant and declaration.variants and wanted.variant not in declaration.variants:
+        advice = name_advice(wanted.variant, declaration.variants)
+        problems.add(f"{where}.variant", f"{wanted.name} has no variant {wanted.variant!r}", advice)
+    fixed = resolve_values(declaration.hyperparameters, wanted.hp, f"{where}.hp", problems)
+    check_space(space, declaration.hyperparameters, problems)
+    free = _without_fixed(space, wanted.hp)
+    known = {name for name in free.distributions if name.startswith(TRAINING_PREFIX) or name in fixed}
+    rows = [{name: row[name] for name in row if name in known} for row in _rows(config, free, declaration.name)]
+    draws = _distinct(
+        [_trial_draw(config, declaration, {**wanted.hp, **row}, index, problems) for index, row in enumerate(rows)]
+    )
+    _note_missing(config, free, declaration.name, len(draws), notes)
+    return MethodEntry(declaration=declaration, variant=wanted.variant, draws=tuple(draws))
+
+
+def _without_fixed(space: SearchSpace, fixed: Mapping[str, Any]) -> SearchSpace:
+    """A hyperparameter that the sweep file fixes is not drawn."""
+    kept = {name: distribution for name, distribution in space.distributions.items() if name not in fixed}
+    return replace(space, distributions=kept)
+
+
+def _rows(config: SweepConfig, space: SearchSpace, method: str) -> Sequence[Mapping[str, Any]]:
+    if config.search.sampler == "grid":
+        return grid(space, config.search.trials)
+    return [draw(space, method, index) for index in range(config.search.trials if space.distributions else 1)]
+
+
+def _trial_draw(
+    config: SweepConfig, declaration: MethodDeclaration, values: Mapping[str, Any], index: int, problems: Problems
+) -> TrialDraw:
+    recipe = {name.removeprefix(TRAINING_PREFIX): v for name, v in values.items() if name.startswith(TRAINING_PREFIX)}
+    own = {name: v for name, v in values.items() if not name.startswith(TRAINING_PREFIX)}
+    hp = resolve_values(
+        declaration.hyperparameters, own, declaration.name, Problems()
+    )  # already reported with its place
+    training = config.training
+    if recipe:
+        try:
+            training = TrainingConfig.model_validate({**config.training.model_dump(), **recipe})
+        except ValidationError as error:
+            found = f"trial {index} draws {recipe!r:.80}, which the training section does not allow"
+            problems.add(f"search space of {declaration.name}", found, str(error.errors()[0]["msg"]))
+    resolved = resolved_training(training, config.budget.steps)
+    _check_batch(
+        config, resolved["batch"], f"trial {index} of {declaration.name}" if recipe else "training.batch", problems
+    )
+    return TrialDraw(index=index, hp=hp, training=resolved)
+
+
+def _check_batch(config: SweepConfig, batch: int, where: str, problems: Problems) -> None:
+    workers = config.resources.workers_per_trial
+    if batch % workers and not any(problem.where == where for problem in problems):
+        up = (batch // workers + 1) * workers
+        found = f"a batch of {batch} cannot be shared equally by {workers} workers"
+        problems.add(where, found, f"set training.batch to {up}, or change resources.workers_per_trial")
+
+
+def _distinct(draws: Sequence[TrialDraw]) -> list[TrialDraw]:
+    """Trials with the same values are one trial: the first."""
+    first: dict[str, TrialDraw] = {}
+    for trial in draws:
+        first.setdefault(canonical_json([trial.hp, trial.training]), trial)
+    return list(first.values())
+
+
+def _note_missing(config: SweepConfig, space: SearchSpace, method: str, count: int, notes: list[str]) -> None:
+    asked = config.search.trials
+    if config.search.sampler == "grid" and grid_size(space) > asked - 1 > 0:
+        notes.append(
+            f"{method}: the grid has {grid_size(space)} combinations; only the first {asked - 1} are in the plan"
+        )
+    elif count < asked:
+        reason = "its search space has no more" if space.distributions else "it has no search space"
+        notes.append(f"{method}: {count} of {asked} trials a cell, because {reason}")

@@ -1,0 +1,56 @@
+"""What a plan will cost, counted before anything runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dgsweep.config.declaration import MethodDeclaration
+from dgsweep.plan.trial import Plan, TrialSpec
+
+
+def plan_table(plan: Plan) -> list[dict[str, Any]]:
+    """One row a cell, in the order of running: what it is, how many trials, and how many cases play which role."""
+    cells: dict[str, list[TrialSpec]] = {}
+    for trial in plan.trials:
+        cells.setdefault(trial.cell_id, []).append(trial)
+    return [_row(trials) for trials in cells.values()]
+
+
+def _row(trials: list[TrialSpec]) -> dict[str, Any]:
+    first = trials[0]
+    return {
+        "name": first.name.rpartition(" trial ")[0],
+        "cell_id": first.cell_id,
+        "method": first.method,
+        "setting": first.setting.label(),
+        "panel": first.panel,
+        "network": first.network,
+        "sources": list(first.sources),
+        "targets": list(first.targets),
+        "fold": first.fold,
+        "seed": first.seed,
+        "trials": len(trials),
+        "train": len(first.split.train),
+        "val": len(first.split.val),
+        "test": len(first.split.test),
+        "target": len(first.split.target),
+        "spacing_mm": list(first.preprocessing.spacing_mm),
+        "patch": list(first.preprocessing.patch),
+        "steps": sum(trial.budget_steps for trial in trials),
+    }
+
+
+def plan_totals(plan: Plan, methods: Mapping[str, MethodDeclaration]) -> dict[str, Any]:
+    """Totals of the plan: cells, trials, optimizer steps, forward passes of training (patches), scored volumes."""
+    return {
+        "cells": len({trial.cell_id for trial in plan.trials}),
+        "trials": len(plan.trials),
+        "refused": len(plan.refusals),
+        "steps": sum(trial.budget_steps for trial in plan.trials),
+        "forward_passes": sum(_passes(trial, methods) for trial in plan.trials),
+        "scored_volumes": sum(len(trial.score_shas) for trial in plan.trials),
+    }
+
+
+def _passes(trial: TrialSpec, methods: Mapping[str, MethodDeclaration]) -> float:
+    per_step = methods[trial.method].forward_passes_per_step if trial.method in methods else 1.0
+    return float(trial.budget_steps * trial.training["batch"] * per_step)

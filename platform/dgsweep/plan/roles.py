@@ -1,0 +1,89 @@
+"""The cases of one trial: who trains, who validates, who is scored."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dgsweep.config.schema import ProtocolConfig
+from dgsweep.plan.case import CaseInfo
+from dgsweep.plan.protocol import Domains, DomainSplit
+from dgsweep.plan.split import Roles, unit_hash
+
+SMALLEST_POOL_WITH_VAL = 3
+SMALLEST_POOL = 2
+
+Cases = tuple[CaseInfo, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialCases:
+    """Labelled cases by role; `train` and `val` are ordered by content, so that no name can move them."""
+
+    train: Cases
+    val: Cases
+    test: Cases
+    target: Cases
+
+    def scored(self) -> Cases:
+        """Every case whose score the ledger keeps."""
+        return (*self.val, *self.test, *self.target)
+
+
+def trial_cases(
+    protocol: ProtocolConfig, split: DomainSplit, domains: Domains, *, roles: Roles, label_ratio: float
+) -> TrialCases:
+    """Cases of one source set in one fold.
+
+    A pool of fewer than three labelled patients has no val: its val patients train. A source domain that is a target
+    too is scored in-domain. With a label ratio below 1 the subsets are nested: a larger ratio only adds patients.
+    """
+    source = [case for name in split.sources for case in domains[name] if case.labelled]
+    pool = {case.patient_id for case in source}
+    has_val = len(pool) >= SMALLEST_POOL_WITH_VAL
+    trains = {patient for patient in pool if roles[patient] == "train" or (roles[patient] == "val" and not has_val)}
+    validates = {patient for patient in pool if roles[patient] == "val" and has_val}
+    target = [case for name in split.targets if name not in split.sources for case in domains[name] if case.labelled]
+    if protocol.target_cases == "all":
+        seen = {patient for patient in target_patients(target) if patient not in trains | validates}
+    else:
+        seen = {patient for patient in target_patients(target) if roles[patient] == "test"}
+    return TrialCases(
+        train=_by_content(_labelled_share(source, trains, protocol.factors, label_ratio)),
+        val=_by_content(_labelled_share(source, validates, protocol.factors, label_ratio)),
+        test=_by_name((case for case in source if roles[case.patient_id] == "test"), protocol.factors),
+        target=_by_name((case for case in target if case.patient_id in seen), protocol.factors),
+    )
+
+
+def target_patients(cases: Sequence[CaseInfo]) -> set[str]:
+    """Patient ids of some cases."""
+    return {case.patient_id for case in cases}
+
+
+def _labelled_share(
+    cases: Sequence[CaseInfo], patients: set[str], factors: tuple[str, ...], label_ratio: float
+) -> list[CaseInfo]:
+    """Cases of the first `label_ratio` of the patients of each domain, in hash order, rounded up."""
+    by_domain: dict[str, list[CaseInfo]] = {}
+    for case in cases:
+        if case.patient_id in patients:
+            by_domain.setdefault(case.domain(factors), []).append(case)
+    kept = []
+    for members in by_domain.values():
+        ordered = sorted({case.patient_id for case in members}, key=lambda patient: unit_hash(patient, salt="label\0"))
+        chosen = set(ordered[: _rounded_up(label_ratio, len(ordered))])
+        kept += [case for case in members if case.patient_id in chosen]
+    return kept
+
+
+def _rounded_up(ratio: float, count: int) -> int:
+    """Ceiling that forgives the binary form of decimal ratios: 0.1 of 30 patients are 3, not 4."""
+    return math.ceil(round(ratio * count, 9))
+
+
+def _by_content(cases: Sequence[CaseInfo]) -> Cases:
+    return tuple(sorted(cases, key=lambda case: (case.image_sha, case.label_sha, unit_hash(case.patient_id))))
+
+
+def _by_name(cases: Iterable[CaseInfo], factors: tuple[str, ...]) -> Cases:
+    return tuple(sorted(cases, key=lambda case: (case.domain(factors), case.case_id)))

@@ -1,0 +1,84 @@
+"""The rows that every method shares: source set, fold, label ratio, and whether the data can carry them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dgsweep.config.schema import SweepConfig
+from dgsweep.errors import Problems
+from dgsweep.plan.protocol import Domains, DomainSplit
+from dgsweep.plan.roles import SMALLEST_POOL, SMALLEST_POOL_WITH_VAL, TrialCases, target_patients, trial_cases
+from dgsweep.plan.split import Roles
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRow:
+    """One source set in one fold with one share of the labels."""
+
+    split: DomainSplit
+    fold: int
+    label_ratio: float
+    cases: TrialCases
+
+
+def source_rows(
+    config: SweepConfig,
+    splits: Sequence[DomainSplit],
+    domains: Domains,
+    *,
+    roles: Mapping[int, Roles],
+    problems: Problems,
+    notes: list[str],
+) -> list[SourceRow]:
+    """Every row that the data can carry; what it cannot is noted in `problems`, what is worth knowing in `notes`."""
+    rows = []
+    for split in splits:
+        if not _sources_carry(split, domains, problems):
+            continue
+        for fold, patients in roles.items():
+            for ratio in dict.fromkeys(config.protocol.label_ratio):
+                cases = trial_cases(config.protocol, split, domains, roles=patients, label_ratio=ratio)
+                row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases)
+                _check_row(config, row, problems, notes)
+                rows.append(row)
+    return rows
+
+
+def _sources_carry(split: DomainSplit, domains: Domains, problems: Problems) -> bool:
+    where = f"sources {split.label}"
+    bare = [name for name in split.sources if not any(case.labelled for case in domains[name])]
+    for name in bare:
+        problems.add(where, f"no case of {name} has a label", "leave the domain out (kind: explicit), or add labels")
+    pool = target_patients([case for name in split.sources for case in domains[name] if case.labelled])
+    if not bare and len(pool) < SMALLEST_POOL:
+        problems.add(where, f"they pool to {len(pool)} labelled patient(s)", "training and testing need at least two")
+        return False
+    return not bare
+
+
+def _check_row(config: SweepConfig, row: SourceRow, problems: Problems, notes: list[str]) -> None:
+    where = f"sources {row.split.label}, fold {row.fold}"
+    if not row.cases.train:
+        problems.add(where, "no labelled patient of them falls into train", "add patients, or pool more domains")
+        return
+    if not row.cases.val:
+        _check_selection(config, row, where, problems, notes)
+    trained = {case.domain(config.protocol.factors) for case in row.cases.train}
+    for name in sorted(set(row.split.sources) - trained):
+        notes.append(f"{where}: {name} has no training case in this fold")
+    if not row.cases.test:
+        notes.append(f"{where}: no test patient, so nothing is scored in-domain")
+    foreign = [name for name in row.split.targets if name not in row.split.sources]
+    scored = {case.domain(config.protocol.factors) for case in row.cases.target}
+    for name in sorted(set(foreign) - scored):
+        notes.append(f"{where}: the target {name} has no labelled case to score in this fold")
+
+
+def _check_selection(config: SweepConfig, row: SourceRow, where: str, problems: Problems, notes: list[str]) -> None:
+    """Without validation patients only the rule `last` can choose."""
+    pool = target_patients([*row.cases.train, *row.cases.test])
+    why = f"fewer than {SMALLEST_POOL_WITH_VAL} patients" if len(pool) < SMALLEST_POOL_WITH_VAL else "no patient for it"
+    if config.selection == ("last",):
+        notes.append(f"{where}: validation is empty ({why}); only the rule `last` is allowed")
+    else:
+        found = f"validation is empty ({why}), so the rules {', '.join(config.selection)} cannot choose"
+        problems.add(where, found, "set selection: [last], or add patients")
