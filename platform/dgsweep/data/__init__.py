@@ -1,0 +1,1 @@
+"""Manifest, quality checks, geometry, preprocess cache and patch sampling."""
