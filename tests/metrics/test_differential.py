@@ -15,13 +15,20 @@ from monai.metrics import (
     compute_surface_dice,
 )
 
-from dgsweep.metrics import score_case
+from dgsweep.metrics import score_case, surface
 
 # Exact in 32-bit floats, so that MONAI's single precision decides no comparison with a tolerance: the squares of these
 # tolerances are no multiple of 1/16, squared distances on these spacings are.
 SPACINGS = st.sampled_from([0.5, 0.75, 1.0, 1.25, 2.5, 3.0])
 TAUS = st.sampled_from([0.6, 1.1, 1.9, 2.3, 4.1])
-QUICK = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module", params=[0, 10**9], ids=["tree", "transform"], autouse=True)
+def _both_ways_to_find_distances(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surface, "VOXELS_PER_SEARCH", request.param)
+        yield
 
 
 def _box(draw, shape):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgsweep.metrics import score_case
+from dgsweep.metrics import score_case, surface
 
 SYMMETRIC = ("dice", "jaccard", "hd95_mm", "hd95_pooled_mm", "assd_mm", "nsd", "nsd_surfel")
 SPACING_MM = (0.8, 1.5, 3.0)
@@ -65,8 +65,21 @@ def test_a_distance_equal_to_the_tolerance_is_within_it_whatever_the_rounding():
     pred, ref = np.zeros((2, 6, 3, 3), dtype=bool)
     pred[4, 1, 1], ref[1, 1, 1] = True, True
     assert 3 * 0.1 > 0.3  # the trap: three voxels of 0.1 mm are more than 0.3 in binary floats
-    assert score_case(pred, ref, (0.1, 1.0, 1.0), tau_mm=0.3)["nsd"] == 1.0
-    assert score_case(pred, ref, (0.1, 1.0, 1.0), tau_mm=0.299)["nsd"] == 0.0
+    at, below = (score_case(pred, ref, (0.1, 1.0, 1.0), tau_mm, surfel_nsd=True) for tau_mm in (0.3, 0.299))
+    assert (at["nsd"], at["nsd_surfel"]) == (1.0, 1.0)
+    assert below["nsd"] == 0.0
+    assert below["nsd_surfel"] < 1.0
+
+
+def test_searching_a_tree_and_transforming_the_image_give_the_same_distances(monkeypatch):
+    rng = np.random.default_rng(2)
+    pred, ref = rng.random((2, 20, 20, 20)) < 0.03
+    scores = []
+    for voxels_per_search in (0, 10**9):  # always the tree, always the transform
+        monkeypatch.setattr(surface, "VOXELS_PER_SEARCH", voxels_per_search)
+        scores.append(score_case(pred, ref, SPACING_MM, surfel_nsd=True))
+    assert scores[0] == pytest.approx(scores[1], rel=1e-12)
+    assert scores[0]["assd_mm"] > 0
 
 
 def test_a_larger_tolerance_never_lowers_nsd():

@@ -33,7 +33,9 @@ def test_one_voxel_alone_is_an_octahedron():
     points, areas = surfels(pair.pred, pair.spacing_mm)
     # Eight equilateral triangles with side sqrt(1/2), one at each corner of the voxel.
     assert areas == pytest.approx([math.sqrt(3) / 4 * 0.5] * 8)
-    assert sorted(map(tuple, points.position_mm)) == [(x, y, z) for x in (1, 2) for y in (1, 2) for z in (1, 2)]
+    assert sorted(map(tuple, points.position_mm(points.keys))) == [
+        (x, y, z) for x in (1, 2) for y in (1, 2) for z in (1, 2)
+    ]
 
 
 def test_a_mask_that_fills_the_image_has_the_surface_of_its_box():

@@ -6,9 +6,11 @@ distance, surface dice without sub-voxels) and MedPy (connectivity 1).
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from dgsweep.metrics.masks import BoolArray, Mask, MaskPair, Points, SpacingMm
@@ -18,6 +20,10 @@ Distances = NDArray[np.float64]
 TAU_SLACK_MM = 1e-9
 """Added to a tolerance: 3 x 0.1 mm is not farther than 0.3 mm, though the two floats differ."""
 
+VOXELS_PER_SEARCH = 20
+"""Voxels that a distance transform passes in the time of one slow search in a tree (measured: 1.6 s for 8.2 million
+voxels, 2.1 s for 409,000 searches). Only noise-like predictions have more border voxels than one in so many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GridPoints:
@@ -25,8 +31,15 @@ class GridPoints:
 
     keys: Points
     """Sorted positions in the C-ordered grid, (n,): equal keys are equal points."""
-    position_mm: NDArray[np.float64]
-    """Coordinates in millimetres, (n, 3)."""
+    shape: tuple[int, int, int]
+    """Shape of the grid."""
+    spacing_mm: SpacingMm
+    """Spacing of the grid in millimetres."""
+
+    def position_mm(self, keys: Points) -> NDArray[np.float64]:
+        """Return the coordinates in millimetres of the points at `keys`, (n, 3)."""
+        index = np.stack(np.unravel_index(keys, self.shape), axis=1).astype(np.float64)
+        return index * np.asarray(self.spacing_mm, dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +74,9 @@ class SurfaceDistances:
 
 def surface_distances(pair: MaskPair) -> SurfaceDistances:
     """Return the directed distances between the border voxels of two masks, neither of them empty."""
-    pred = grid_points(border_voxels(pair.pred), pair.pred.shape, pair.spacing_mm)
-    ref = grid_points(border_voxels(pair.ref), pair.ref.shape, pair.spacing_mm)
+    shape, spacing_mm = pair.pred.shape, pair.spacing_mm
+    pred = GridPoints(keys=border_voxels(pair.pred), shape=shape, spacing_mm=spacing_mm)
+    ref = GridPoints(keys=border_voxels(pair.ref), shape=shape, spacing_mm=spacing_mm)
     return directed_distances(pred, ref)
 
 
@@ -80,14 +94,8 @@ def border_voxels(mask: Mask) -> Points:
     return mask.voxels[~interior]
 
 
-def grid_points(keys: Points, shape: tuple[int, int, int], spacing_mm: SpacingMm) -> GridPoints:
-    """Return the grid points at `keys` of a C-ordered grid of `shape`, placed in millimetres."""
-    index = np.stack(np.unravel_index(keys, shape), axis=1).astype(np.float64)
-    return GridPoints(keys=keys, position_mm=index * np.asarray(spacing_mm, dtype=np.float64))
-
-
 def directed_distances(pred: GridPoints, ref: GridPoints) -> SurfaceDistances:
-    """Return the distances between two sets of points, neither of them empty, in both directions."""
+    """Return the distances between two sets of points on one grid, neither of them empty, in both directions."""
     return SurfaceDistances(pred_to_ref=_nearest(pred, ref), ref_to_pred=_nearest(ref, pred))
 
 
@@ -95,8 +103,21 @@ def _nearest(points: GridPoints, targets: GridPoints) -> Distances:
     # Good predictions share much of the reference's surface: those distances are 0 and need no search.
     apart = ~np.isin(points.keys, targets.keys, assume_unique=True)
     distances = np.zeros(points.keys.size, dtype=np.float64)
-    if apart.any():
-        # An unbalanced tree is built several times faster and answers as fast on points of a grid.
-        tree = cKDTree(targets.position_mm, balanced_tree=False, compact_nodes=False)
-        distances[apart] = tree.query(points.position_mm[apart])[0]
+    searched = points.keys[apart]
+    if searched.size * VOXELS_PER_SEARCH > prod(points.shape):
+        distances[apart] = _by_transform(searched, targets)
+    elif searched.size:
+        distances[apart] = _by_tree(points.position_mm(searched), targets)
     return distances
+
+
+def _by_tree(position_mm: NDArray[np.float64], targets: GridPoints) -> Distances:
+    # An unbalanced tree is built several times faster and answers as fast on points of a grid.
+    tree = cKDTree(targets.position_mm(targets.keys), balanced_tree=False, compact_nodes=False)
+    return np.asarray(tree.query(position_mm)[0], dtype=np.float64)
+
+
+def _by_transform(keys: Points, targets: GridPoints) -> Distances:
+    away: BoolArray = np.ones(targets.shape, dtype=np.bool_)
+    away.reshape(-1)[targets.keys] = False
+    return np.asarray(distance_transform_edt(away, sampling=targets.spacing_mm)).reshape(-1)[keys]

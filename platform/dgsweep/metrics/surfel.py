@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgsweep.metrics.masks import Mask, MaskPair, Points, SpacingMm
-from dgsweep.metrics.surface import TAU_SLACK_MM, GridPoints, border_voxels, directed_distances, grid_points
+from dgsweep.metrics.surface import TAU_SLACK_MM, GridPoints, border_voxels, directed_distances
 
 Vector = NDArray[np.float64]
 Edge = tuple[int, int]
@@ -47,7 +47,8 @@ def surfels(mask: Mask, spacing_mm: SpacingMm) -> tuple[GridPoints, Vector]:
     border = _on_corner_grid(border_voxels(mask), mask.shape, shape)
     touched = np.unique(np.concatenate([border + offset for offset in offsets]))
     keys = touched[codes[touched] != 255]
-    return grid_points(keys, shape, spacing_mm), surfel_areas_mm2(spacing_mm)[codes[keys]]
+    points = GridPoints(keys=keys, shape=shape, spacing_mm=spacing_mm)
+    return points, surfel_areas_mm2(spacing_mm)[codes[keys]]
 
 
 def _on_corner_grid(voxels: Points, shape: tuple[int, int, int], corner_shape: tuple[int, int, int]) -> Points:
