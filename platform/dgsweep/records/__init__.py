@@ -1,0 +1,1 @@
+"""The ledger (files, the truth) and MLflow (a view that can be rebuilt from it)."""

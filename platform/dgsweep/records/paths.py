@@ -1,0 +1,117 @@
+"""Every file name of the ledger, in one place."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgsweep.records.atomic import RecordError
+
+_TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_UNSAFE = re.compile(r"[/\\%:\x00-\x1f]|^\.")
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """Files of one output folder."""
+
+    output: Path
+
+    @property
+    def plan(self) -> Path:
+        """The plan that was run last."""
+        return self.output / "plan.json"
+
+    @property
+    def sweep_id(self) -> Path:
+        """Random name of this output folder, made once; MLflow runs carry it."""
+        return self.output / "sweep_id"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one driver that may write here."""
+        return self.output / "driver.lock"
+
+    @property
+    def driver(self) -> Path:
+        """Who holds the lock, for the message to a second driver."""
+        return self.output / "driver.json"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow run ids of the parent, the trials and the summaries."""
+        return self.output / "mlflow.json"
+
+    @property
+    def trials(self) -> Path:
+        """Folder of all trials."""
+        return self.output / "trials"
+
+    def trial(self, trial_id: str) -> "TrialPaths":
+        """Files of one trial.
+
+        Raises:
+            RecordError: `trial_id` could leave the folder of trials.
+        """
+        if not _TRIAL_ID.fullmatch(trial_id):
+            raise RecordError(f"trial id {trial_id!r}: expected letters, digits, `_` and `-` only")
+        return TrialPaths(self.trials / trial_id)
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """Files of one trial."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """What was trained and scored."""
+        return self.root / "spec.json"
+
+    @property
+    def curves(self) -> Path:
+        """Values over training steps."""
+        return self.root / "curves.parquet"
+
+    @property
+    def cases(self) -> Path:
+        """One row per scored case and structure."""
+        return self.root / "cases.parquet"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, hardware, times."""
+        return self.root / "provenance.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoint."""
+        return self.root / "checkpoint"
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of the kept masks."""
+        return self.root / "predictions"
+
+    @property
+    def done(self) -> Path:
+        """Written last: the trial is finished and these are the checksums of its files."""
+        return self.root / "DONE"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Sign of life of the process that runs the trial."""
+        return self.root / "heartbeat.json"
+
+    @property
+    def failed(self) -> Path:
+        """Why the trial failed."""
+        return self.root / "failed.json"
+
+    def prediction(self, case_id: str) -> Path:
+        """Mask of one case; characters of the case id that could leave the folder are written as %XX."""
+        return self.predictions / f"{_UNSAFE.sub(lambda match: f'%{ord(match[0]):02X}', case_id)}.nii.gz"
+
+    def has_checkpoint(self) -> bool:
+        """Whether anything was kept from which the trial can go on."""
+        return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
