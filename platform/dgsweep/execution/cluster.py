@@ -1,0 +1,170 @@
+"""Start a local Ray or join a running one, and make sure that every node runs the same dgsweep."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from dgsweep import __version__
+from dgsweep.errors import InputError, Problem, Problems, ResourceError
+from dgsweep.execution.ray_job import inside_ray_job
+from dgsweep.execution.resources import Node, available_cpus
+
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Only specs pass through the object store; scans are read from the cache on disk."""
+
+VERSION_TIMEOUT_S = 120.0
+
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+AUTH_VARIABLE = "RAY_AUTH_MODE"
+TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@contextmanager
+def ray_session(address: str | None, *, verbose: bool = False) -> Iterator[list[Node]]:
+    """Connect to Ray until the block ends and give its nodes; a connection that is already open is used and kept.
+
+    Args:
+        address: `auto` or `host:port` of a running cluster; None joins the cluster of the submitted job (or of
+            RAY_ADDRESS) in which this process runs, and otherwise starts Ray on this machine.
+        verbose: Show Ray's own log and what workers print.
+
+    Raises:
+        ResourceError: The cluster cannot be reached or has no living node.
+        InputError: A node of a running cluster has no dgsweep or another version of it.
+    """
+    if ray.is_initialized():
+        yield living_nodes()
+        return
+    address = address or _ambient_address()
+    try:
+        _connect(address, verbose=verbose)
+        if address:
+            require_same_version(ray.nodes())
+        yield living_nodes()
+    finally:
+        ray.shutdown()
+
+
+def living_nodes() -> list[Node]:
+    """Describe the living nodes of the cluster that this process is connected to.
+
+    Raises:
+        ResourceError: There is none.
+    """
+    nodes = [
+        Node(
+            name=f"node {node['NodeManagerAddress']}",
+            cpus=int(node["Resources"].get("CPU", 0)),
+            gpus=int(node["Resources"].get("GPU", 0)),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    if not nodes:
+        raise ResourceError("the Ray cluster has no living node; start one with `ray start --head`")
+    return nodes
+
+
+def _ambient_address() -> str | None:
+    return "auto" if os.environ.get(ADDRESS_VARIABLE) or inside_ray_job() else None
+
+
+def _connect(address: str | None, *, verbose: bool) -> None:
+    """Start or join Ray; its log stays silent unless `verbose`, so that the progress view is all there is."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
+    if address is None:
+        ray.init(
+            address="local",  # never joins a cluster whose address a killed run left behind
+            num_cpus=available_cpus(),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=True,  # without it a stopped trial keeps its placement group (measured)
+            **quiet,
+        )
+        return
+    _use_token_if_there_is_one()
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as failure:
+        raise _unreachable(address, failure) from failure
+
+
+def _use_token_if_there_is_one() -> None:
+    """Switch token authentication on when a token exists: `ray start` demands it, clients do not offer it by default."""
+    if AUTH_VARIABLE in os.environ:
+        return
+    if any(name in os.environ for name in TOKEN_VARIABLES) or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ[AUTH_VARIABLE] = "token"
+
+
+def _unreachable(address: str, failure: BaseException) -> ResourceError:
+    lines = str(failure).strip().splitlines()
+    return ResourceError(
+        "the Ray cluster cannot be joined:",
+        [
+            Problem(
+                where=f"address {address}",
+                found=lines[0] if lines else type(failure).__name__,
+                fix="check that `ray status` answers there, that Python and Ray have the same versions on both sides, "
+                f"and {AUTH_VARIABLE} too (token: the same ~/.ray/auth_token; or disabled on both)",
+            )
+        ],
+    )
+
+
+def require_same_version(nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a cluster on which a living node would run another dgsweep than the one that planned the sweep.
+
+    Args:
+        nodes: As `ray.nodes()` gives them.
+
+    Raises:
+        InputError: A node has no dgsweep, or another version, or does not answer in time.
+    """
+    living = [node for node in nodes if node["Alive"]]
+    task = _version_task()
+    answers = [task.options(scheduling_strategy=_exactly(node["NodeID"])).remote() for node in living]
+    ray.wait(answers, num_returns=len(answers), timeout=VERSION_TIMEOUT_S)
+    problems = Problems()
+    for node, answer in zip(living, answers, strict=True):
+        found = _answer(answer)
+        if found != __version__:
+            problems.add(
+                f"node {node['NodeManagerAddress']}",
+                found if " " in found else f"dgsweep {found}",
+                f"dgsweep {__version__}: install it in that node's Python, or send the wheel along: "
+                '`ray job submit --runtime-env-json \'{"py_modules": ["dgsweep-'
+                f"{__version__}-py3-none-any.whl\"]}}' ...`",
+            )
+    problems.raise_if_any(InputError, f"every node must run dgsweep {__version__}, as this driver does:")
+
+
+def _exactly(node_id: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)
+
+
+def _version_task() -> Any:
+    """Build the task that tells a node's version; a nested function travels by value, so it runs without dgsweep."""
+
+    def version() -> str:
+        import importlib
+
+        try:
+            return str(importlib.import_module("dgsweep").__version__)
+        except (ImportError, AttributeError) as failure:
+            return f"dgsweep cannot be imported ({failure})"
+
+    return ray.remote(num_cpus=0, max_retries=0)(version)
+
+
+def _answer(answer: Any) -> str:
+    try:
+        return str(ray.get(answer, timeout=1.0))
+    except RayError as failure:
+        return f"no answer within {VERSION_TIMEOUT_S:.0f} s ({type(failure).__name__})"

@@ -1,0 +1,32 @@
+"""What an executor tells the driver, and what a person may put in place of the real trial."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from dgsweep.execution.worker import TrialJob, WorkerLink
+
+Report = Mapping[str, float | int | str]
+"""`step`, `steps`, `phase` (`train` or `score`) and `metric/<name>` entries of one running trial."""
+
+Run = Callable[[TrialJob, WorkerLink], None]
+"""Runs one trial on every rank; `dgsweep.execution.worker.run_trial`, unless a test or a study replaces it."""
+
+
+class Listener(Protocol):
+    """Receives the events of trials, in the driver's main thread."""
+
+    def started(self, trial_id: str) -> None:
+        """Note that a trial was given to a worker; may come again after its worker died."""
+
+    def reported(self, trial_id: str, report: Report) -> None:
+        """Take one report of a running trial."""
+
+    def finished(self, trial_id: str, cause: str) -> None:
+        """Note the end of a trial; `cause` is '' unless the platform saw it die."""
+
+
+def real_trial(job: TrialJob, link: WorkerLink) -> None:
+    """Run the real trial; its imports (torch, MONAI) happen in the process that trains, not in the driver."""
+    from dgsweep.execution.worker import run_trial
+
+    run_trial(job, link)

@@ -1,0 +1,43 @@
+"""What a sweep leaves behind for the person who started it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dgsweep.errors import DgsweepError
+
+
+class FailedTrial(NamedTuple):
+    """One trial that failed, and why."""
+
+    trial_id: str
+    name: str
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOutcome:
+    """How one run of a sweep ended."""
+
+    done: int
+    """Trials finished by this run."""
+    reused: int
+    """Trials that an earlier run had finished; they were not run again."""
+    failed: tuple[FailedTrial, ...]
+    wall_s: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every trial of the plan is done, 1 when some failed."""
+        return 1 if self.failed else 0
+
+
+class SweepInterruptedError(DgsweepError):
+    """The person (or the job system) stopped the sweep; finished trials are kept."""
+
+    def __init__(self, resume_command: str) -> None:
+        self.resume_command = resume_command
+        super().__init__(f"stopped; every finished trial is kept. To go on: {resume_command}")
+
+    def __reduce__(self) -> tuple[type["SweepInterruptedError"], tuple[str]]:
+        """Survive pickling without repeating the message."""
+        return type(self), (self.resume_command,)

@@ -1,0 +1,84 @@
+"""What the driver prepares before the first trial: jobs, the list of scans for reports, and room on the disk."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dgsweep.config.schema import SweepConfig
+from dgsweep.data.cache import forecast_bytes, require_space
+from dgsweep.data.manifest import Case, Manifest
+from dgsweep.errors import PlanError, Problem
+from dgsweep.execution.resources import TrialResources
+from dgsweep.execution.worker import TrialJob
+from dgsweep.plan.trial import TrialSpec, content_id
+from dgsweep.records.atomic import write_json
+
+CASES_FILE = "cases.json"
+
+
+def cache_folder(config: SweepConfig) -> Path:
+    """Absolute folder of the preprocess cache: `data.cache`, else inside the output."""
+    return Path(config.data.cache).absolute() if config.data.cache else Path(config.output).absolute() / "cache"
+
+
+def write_case_list(manifest: Manifest, output: Path) -> None:
+    """Write `cases.json`, {case_id: {image, label}} with absolute paths, so that reports find the scans."""
+    listed = {
+        case.info.case_id: {
+            "image": str(case.image.absolute()),
+            "label": None if case.label is None else str(case.label.absolute()),
+        }
+        for case in manifest.cases
+    }
+    write_json(output / CASES_FILE, listed)
+
+
+def build_jobs(
+    specs: Sequence[TrialSpec], manifest: Manifest, config: SweepConfig, resources: TrialResources
+) -> list[TrialJob]:
+    """Give each trial what its workers need.
+
+    Raises:
+        PlanError: A trial names a case that the manifest does not hold.
+    """
+    cases = {case.info.case_id: case for case in manifest.cases}
+    return [
+        TrialJob(
+            spec=spec.to_json(),
+            output=Path(config.output).absolute(),
+            cache=cache_folder(config),
+            cases=_cases_of(spec, cases),
+            threads=resources.threads,
+            device=resources.device,
+        )
+        for spec in specs
+    ]
+
+
+def require_room(specs: Sequence[TrialSpec], manifest: Manifest, cache: Path) -> None:
+    """Check that the disk holds the preprocessed scans of every trial.
+
+    What the cache already holds is counted again: the check errs on the safe side.
+
+    Raises:
+        ResourceError: The disk is too small.
+    """
+    cases = {case.info.case_id: case for case in manifest.cases}
+    needed: dict[str, tuple[TrialSpec, dict[str, Case]]] = {}
+    for spec in specs:
+        grid = spec.preprocessing
+        key = content_id([list(grid.spacing_mm), dict(grid.labels), grid.normalisation, grid.version])
+        needed.setdefault(key, (spec, {}))[1].update(_cases_of(spec, cases))
+    total = sum(forecast_bytes(list(used.values()), spec.preprocessing) for spec, used in needed.values())
+    require_space(cache, total)
+
+
+def _cases_of(spec: TrialSpec, cases: Mapping[str, Case]) -> dict[str, Case]:
+    split = spec.split
+    wanted = dict.fromkeys([*split.train, *split.val, *split.test, *split.target])
+    if missing := [case_id for case_id in wanted if case_id not in cases]:
+        problem = Problem(
+            where=f"trial {spec.name}", found=f"{len(missing)} cases are not in the manifest, first {missing[0]!r}",
+            fix="make the plan again from this manifest",
+        )  # fmt: skip
+        raise PlanError("the plan and the manifest do not belong together:", [problem])
+    return {case_id: cases[case_id] for case_id in wanted}

@@ -1,0 +1,125 @@
+"""One trial on Ray: the Tune part that drives it, and the Train part that runs on every rank."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+from ray import tune
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from dgsweep.errors import TrialFailedError
+from dgsweep.execution.events import Run
+from dgsweep.execution.resources import TrialResources
+from dgsweep.execution.worker import TrialJob, WorkerLink
+from dgsweep.records.ledger import Ledger
+
+DIED = "died"
+"""Key of the report by which the Tune part tells the driver why the workers died for good."""
+
+TRAIN_ENVIRONMENT = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # saves one actor a trial
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # 2.0 costs two seconds a trial
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaySchedule:
+    """How trials are placed on Ray."""
+
+    sweep: str
+    storage: Path
+    """Absolute folder for Ray's own state; on a cluster every node must see it. Emptied when the sweep ends."""
+    resources: TrialResources
+    max_failures: int
+    """How often a trial whose worker died is started again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipment:
+    """What travels to the trial actors, once, through the object store."""
+
+    jobs: Mapping[str, TrialJob]
+    run: Run
+    schedule: RaySchedule
+
+
+def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:
+    """Start the Train worker group of one trial and wait for it. Runs in Tune's actor, which holds no processor."""
+    os.environ.update(TRAIN_ENVIRONMENT)
+    try:
+        _trainer(config["trial_id"], shipment).fit()
+    except ray.train.WorkerGroupError as failure:
+        # Train has already tried again; raising would make Tune start over, so the driver is told instead.
+        tune.report({DIED: _cause(failure)})
+
+
+def _trainer(trial_id: str, shipment: Shipment) -> ray.train.torch.TorchTrainer:
+    schedule, resources = shipment.schedule, shipment.schedule.resources
+    return ray.train.torch.TorchTrainer(
+        train_loop,
+        train_loop_config={"job": shipment.jobs[trial_id], "run": shipment.run},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=_worker_resources(resources),
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"{schedule.sweep}-{trial_id}",
+            storage_path=str(schedule.storage / "train"),
+            callbacks=[TuneReportCallback()],
+            failure_config=ray.train.FailureConfig(max_failures=schedule.max_failures),
+        ),
+    )
+
+
+def _worker_resources(resources: TrialResources) -> dict[str, float]:
+    share: dict[str, float] = {"CPU": resources.cpus_per_worker}
+    return {**share, "GPU": resources.gpus_per_worker} if resources.gpus_per_worker else share
+
+
+def _cause(failure: ray.train.WorkerGroupError) -> str:
+    """Name each rank's error in one line."""
+    errors = sorted(failure.worker_failures.items())
+    return "; ".join(f"rank {rank}: {_one_line(error)}" for rank, error in errors) or _one_line(failure)
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+
+
+def train_loop(config: Mapping[str, Any]) -> None:
+    """Run the trial on this rank. Runs in a Train worker.
+
+    A trial that failed by itself has told the ledger, and to do it again would fail again: with one rank this just
+    returns. With several the error is passed on, since the others may wait for this rank in a collective; Train then
+    stops all of them, and the group that it starts again finds the failure in the ledger and returns.
+    """
+    job: TrialJob = config["job"]
+    run: Run = config["run"]
+    if Ledger(job.output).failure(job.spec["trial_id"]):  # the driver cleared those of earlier runs
+        return
+    context = ray.train.get_context()
+    link = WorkerLink(rank=context.get_world_rank(), world_size=context.get_world_size(), report=_report)
+    try:
+        _take_device(job.device)
+        run(job, link)
+    except TrialFailedError:
+        if link.world_size > 1:
+            raise
+
+
+def _take_device(device: str) -> None:
+    """Make the accelerator that Train gave to this rank the current one."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.set_device(ray.train.torch.get_device())
+
+
+def _report(values: Mapping[str, float | int | str]) -> None:
+    ray.train.report(dict(values))
