@@ -1,0 +1,162 @@
+"""Quality check of a data set before anything is trained on it: everything that can be told from files and voxels."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from dgsweep.config.schema import DataConfig
+from dgsweep.data.finding import Finding, Findings
+from dgsweep.data.geometry import read_label, read_volume
+from dgsweep.data.grid import NativeGrid, Spacing
+from dgsweep.data.hashes import HashStore
+from dgsweep.data.manifest import Case, inspect_manifest
+from dgsweep.data.nifti import UNREADABLE
+from dgsweep.data.structures import DatasetFile, read_dataset_file, values_in_domain
+from dgsweep.errors import CaseError, ManifestError
+
+OUTLIER_FACTOR = 2.0
+"""A voxel side or field of view this far from the median of its domain is reported."""
+OUTLIER_CASES = 3
+"""Smallest domain whose median means anything."""
+HEADER_TOLERANCE = 0.01
+"""Relative difference from which two statements of the voxel size contradict each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """What a check found; errors keep the data from being used, warnings want a look."""
+
+    findings: tuple[Finding, ...]
+    cases: int
+    """Cases whose files could be read."""
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that keep the data from being used."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+def check_manifest(path: Path, data: DataConfig, *, hashes: HashStore | None = None) -> CheckResult:
+    """Check a manifest, its files and their voxels. Never raises for what a file holds: all becomes findings."""
+    try:
+        manifest, findings = inspect_manifest(path, data, hashes=hashes)
+    except ManifestError as error:
+        found = [Finding(where=problem.where, found=problem.found, fix=problem.fix) for problem in error.problems]
+        return CheckResult(findings=tuple(found), cases=0)
+    dataset = read_dataset_file(path.parent, Findings())
+    for case in manifest.cases:
+        grid = _check_image(case, findings)
+        if grid is not None and case.label is not None:
+            _check_label(case, _label_values(case, case.label, grid, findings), dataset, findings)
+    _check_duplicates(manifest.cases, findings)
+    _check_outliers(manifest.cases, findings)
+    return CheckResult(findings=tuple(findings.all), cases=len(manifest.cases))
+
+
+def _check_image(case: Case, findings: Findings) -> NativeGrid | None:
+    """Findings of the image's voxels and header; its grid, None when it cannot be read."""
+    where, case_id = f"case {case.info.case_id}, image", case.info.case_id
+    try:
+        volume = read_volume(case.image)
+    except CaseError as error:
+        _note(error, where, case_id, findings)
+        return None
+    if volume.array.min() == volume.array.max():
+        findings.warn(where, f"every voxel is {volume.array.flat[0]:g}", "look at the scan", case_id=case_id)
+    for contradiction in _header_contradictions(case.image, volume.native):
+        findings.warn(where, contradiction, "the affine that nibabel prefers is used; check it", case_id=case_id)
+    return volume.native
+
+
+def _label_values(case: Case, label: Path, grid: NativeGrid, findings: Findings) -> set[int] | None:
+    """Values of the label map, None (and a finding) when it cannot be read."""
+    try:
+        return {int(value) for value in np.unique(read_label(label, grid))}
+    except CaseError as error:
+        _note(error, f"case {case.info.case_id}, label", case.info.case_id, findings)
+        return None
+
+
+def _check_label(case: Case, values: set[int] | None, dataset: DatasetFile, findings: Findings) -> None:
+    if values is None:
+        return
+    where, case_id = f"case {case.info.case_id}, label", case.info.case_id
+    if not values & set(case.label_values.values()):
+        names = ", ".join(case.label_values) or "any structure"
+        findings.warn(where, f"no voxel of {names}", "it is scored as an empty reference", case_id=case_id)
+    known = set(values_in_domain(dataset, dataset.labels, case.info.domain(("center", "sequence"))).values())
+    unexpected = sorted(values - known - {0})
+    if known and unexpected:
+        shown = ", ".join(map(str, unexpected[:10]))
+        findings.error(where, f"values that dataset.yaml does not name: {shown}", "name them there, or set them to 0",
+                       case_id=case_id)  # fmt: skip
+
+
+def _header_contradictions(path: Path, native: NativeGrid) -> list[str]:
+    """Where qform or pixdim of the header say something else than the affine in use."""
+    try:
+        header = nib.load(path).header
+        sizes = np.asarray(header.get_zooms()[:3], dtype=np.float64)
+        qform = header.get_qform(coded=True)[0]
+    except UNREADABLE as error:
+        return [f"the header is irregular ({error})"]
+    own = voxel_sizes(native.matrix)
+    found = []
+    if not np.allclose(sizes, own, rtol=HEADER_TOLERANCE):
+        found.append(f"pixdim says {sizes.round(4).tolist()} mm, the affine {own.round(4).tolist()} mm")
+    if qform is not None and np.abs(qform - native.matrix)[:3].max() > own.min():
+        found.append("sform and qform differ by more than a voxel")
+    return found
+
+
+def _check_duplicates(cases: Sequence[Case], findings: Findings) -> None:
+    """The same scan under two patients stands on both sides of a split."""
+    by_content: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_content[case.info.image_sha].append(case)
+    for same in by_content.values():
+        names = ", ".join(case.info.case_id for case in same)
+        where = f"cases {names}"
+        if len({case.info.patient_id for case in same}) > 1:
+            findings.error(where, "the same image under different patients", "give them one patient_id, or remove one",
+                           case_id=same[0].info.case_id)  # fmt: skip
+        elif len(same) > 1:
+            findings.warn(where, "the same image twice", "remove one", case_id=same[0].info.case_id)
+
+
+def _check_outliers(cases: Sequence[Case], findings: Findings) -> None:
+    """A wrong voxel size in a header makes any network fail on that case; its neighbours give it away."""
+    by_domain: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_domain[case.info.domain(("center", "sequence"))].append(case)
+    for domain, members in by_domain.items():
+        if len(members) < OUTLIER_CASES:
+            continue
+        for name, measures in (
+            ("voxel size", [case.info.spacing_mm for case in members]),
+            ("field of view", [_field_of_view(case) for case in members]),
+        ):
+            median = np.median(np.array(measures), axis=0)
+            for case, measure in zip(members, measures, strict=True):
+                factor = np.maximum(np.array(measure) / median, median / np.array(measure)).max()
+                if factor > OUTLIER_FACTOR:
+                    shown = (
+                        f"{name} {np.round(measure, 3).tolist()} mm, median of {domain} {median.round(3).tolist()} mm"
+                    )
+                    findings.warn(f"case {case.info.case_id}, image", shown, "check the header against the scanner's",
+                                  case_id=case.info.case_id)  # fmt: skip
+
+
+def _field_of_view(case: Case) -> Spacing:
+    x, y, z = (length * side for length, side in zip(case.info.shape, case.info.spacing_mm, strict=True))
+    return x, y, z
+
+
+def _note(error: CaseError, where: str, case_id: str, findings: Findings) -> None:
+    for problem in error.problems:
+        findings.error(where, problem.found, problem.fix, case_id=case_id)
