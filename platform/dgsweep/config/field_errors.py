@@ -44,14 +44,17 @@ def _existing(loc: tuple[str | int, ...], raw: Any) -> tuple[str | int, ...]:
     """The part of `loc` that the file has: pydantic appends the names of union branches and validators."""
     node, kept = raw, list[str | int]()
     for part in loc:
-        if isinstance(node, Mapping) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        else:
+        if not _has(node, part):
             break
+        node = node[part]
         kept.append(part)
     return tuple(kept) or loc
+
+
+def _has(node: Any, part: str | int) -> bool:
+    if isinstance(node, Mapping):
+        return part in node
+    return isinstance(node, list) and isinstance(part, int) and part < len(node)
 
 
 def _key_advice(loc: tuple[str | int, ...], model: type[BaseModel]) -> str:

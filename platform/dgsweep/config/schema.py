@@ -53,7 +53,9 @@ class ExplicitSplit(Section):
     targets: tuple[str, ...] = ()
 
 
-ProtocolKind = Literal["in_domain", "cross_center", "cross_sequence", "single_source", "leave_one_domain_out", "explicit"]
+ProtocolKind = Literal[
+    "in_domain", "cross_center", "cross_sequence", "single_source", "leave_one_domain_out", "explicit"
+]
 
 
 class ProtocolConfig(Section):

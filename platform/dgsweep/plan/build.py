@@ -178,6 +178,7 @@ def _identity(group: Group, shared: Mapping[str, Any]) -> dict[str, Any]:
     """What training depends on, the seed and the drawn values apart."""
     return {
         "method": shared["method"],
+        "sources": list(shared["sources"]),
         "recipe_version": shared["recipe_version"],
         "setting": asdict(shared["setting"]),
         "network": shared["network"],

@@ -48,8 +48,8 @@ def trial_cases(
     else:
         seen = {patient for patient in target_patients(target) if roles[patient] == "test"}
     return TrialCases(
-        train=_by_content(_labelled_share(source, trains, protocol.factors, label_ratio)),
-        val=_by_content(_labelled_share(source, validates, protocol.factors, label_ratio)),
+        train=_by_content(_labelled_share(source, trains, protocol.factors, label_ratio), protocol.factors),
+        val=_by_content(_labelled_share(source, validates, protocol.factors, label_ratio), protocol.factors),
         test=_by_name((case for case in source if roles[case.patient_id] == "test"), protocol.factors),
         target=_by_name((case for case in target if case.patient_id in seen), protocol.factors),
     )
@@ -81,8 +81,11 @@ def _rounded_up(ratio: float, count: int) -> int:
     return math.ceil(round(ratio * count, 9))
 
 
-def _by_content(cases: Sequence[CaseInfo]) -> Cases:
-    return tuple(sorted(cases, key=lambda case: (case.image_sha, case.label_sha, unit_hash(case.patient_id))))
+def _by_content(cases: Iterable[CaseInfo], factors: tuple[str, ...]) -> Cases:
+    def content(case: CaseInfo) -> tuple[str, str, float, str]:
+        return case.image_sha, case.label_sha, unit_hash(case.patient_id), case.domain(factors)
+
+    return tuple(sorted(cases, key=content))
 
 
 def _by_name(cases: Iterable[CaseInfo], factors: tuple[str, ...]) -> Cases:
