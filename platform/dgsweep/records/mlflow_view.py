@@ -1,0 +1,190 @@
+"""MLflow as a view of the ledger. Only the driver writes it, it may fail at any time, and it can be rebuilt."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dgsweep.plan.trial import Plan, TrialSpec
+from dgsweep.records import mlflow_pages as pages
+from dgsweep.records.atomic import RecordError, read_json, write_json
+from dgsweep.records.ledger import Ledger
+from dgsweep.records.mlflow_names import live_name
+from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote, without_password
+
+RETRY_AFTER_S = 60.0
+"""How long a store that did not answer is left alone."""
+FLUSH_POINTS = 100
+FLUSH_AFTER_S = 5.0
+PICTURES = {".html", ".png", ".jpg", ".svg", ".gz", ".nii"}
+
+Selected = Mapping[str, Mapping[str, str]]
+"""rule -> cell id -> trial id."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class MlflowView:
+    """Parent run = sweep, child runs = trials, one summary run per cell and rule.
+
+    No method raises when the tracking store fails: it warns once, and `sync` repairs what was missed.
+    """
+
+    def __init__(self, uri: str, experiment: str, output: Path) -> None:
+        self._uri = uri
+        self._experiment = experiment
+        self._ledger = Ledger(output)
+        self._store: MlflowStore | None = None
+        self._sweep = experiment
+        self._retry_at_s = 0.0
+        self._warned = False
+        self._points: dict[str, list[tuple[str, int, float, int]]] = {}
+        self._flushed_at_s = time.monotonic()
+
+    def start(self, plan: Plan) -> None:
+        """Open the sweep's run, making database and experiment if needed, or going on with an earlier one."""
+        self._sweep = plan.sweep
+        self._attempt(lambda store: pages.show_sweep(store, plan, self._ledger))
+
+    def trial_started(self, spec: TrialSpec) -> None:
+        """Show a trial as running."""
+        self._attempt(lambda store: pages.show_start(store, spec, self._ledger))
+
+    def curve(self, spec: TrialSpec, step: int, values: Mapping[str, float]) -> None:
+        """Take points of a running trial's curves; they are sent in batches."""
+        points = self._points.setdefault(spec.trial_id, [])
+        points += [(live_name(name), step, value, pages.now_ms()) for name, value in values.items() if _finite(value)]
+        if len(points) >= FLUSH_POINTS or time.monotonic() - self._flushed_at_s > FLUSH_AFTER_S:
+            self._attempt(self._flush)
+
+    def trial_done(self, spec: TrialSpec, ledger: Ledger) -> None:
+        """Show what the ledger holds of a finished trial."""
+        self._attempt(self._flush)
+        self._attempt(lambda store: pages.show_record(store, spec, ledger))
+
+    def trial_failed(self, spec: TrialSpec, cause: str) -> None:
+        """Show a trial as failed, with the cause."""
+        self._attempt(self._flush)
+        self._attempt(lambda store: pages.show_failure(store, spec, self._ledger, cause))
+
+    def summaries(self, plan: Plan, ledger: Ledger, selected: Selected) -> None:
+        """Bring the summary run of every cell and rule to the trial that the rule selects."""
+        specs = {spec.trial_id: spec for spec in plan.trials}
+        wanted = [(rule, specs[trial_id]) for rule, cells in selected.items() for trial_id in cells.values()]
+        for rule, spec in wanted:
+            if not self._attempt(partial(pages.show_summary, spec=spec, ledger=ledger, rule=rule)):
+                return
+
+    def artifacts(self, paths: Sequence[Path]) -> None:
+        """Copy files to the sweep's run; says so before pictures go to a server."""
+        if is_remote(self._uri) and (pictures := [path.name for path in paths if path.suffix in PICTURES]):
+            _LOG.warning("pictures of patients may leave this machine: %s to %s", ", ".join(pictures), self._address)
+
+        def copied(store: MlflowStore) -> None:
+            pages.ensure_sweep(store, self._sweep, self._ledger)
+            for path in paths:
+                store.log_file(pages.SWEEP, path)
+
+        self._attempt(copied)
+
+    def finish(self, status: str) -> None:
+        """End the sweep's run (FINISHED, FAILED or KILLED) and every trial's run that still shows as running."""
+
+        def finished(store: MlflowStore) -> None:
+            self._flush(store)
+            pages.ensure_sweep(store, self._sweep, self._ledger)
+            for key in map(pages.trial_key, store.run_ids("trial")):
+                if store.status(key) == "RUNNING":
+                    store.set_status(key, "KILLED")
+            store.set_status(pages.SWEEP, status)
+
+        self._attempt(finished)
+
+    def sync(self, plan: Plan, ledger: Ledger, selected: Selected) -> None:
+        """Bring MLflow to the state of the ledger: whatever is missing or out of date is written, nothing twice."""
+        self._retry_at_s = 0.0
+        self._sweep = plan.sweep
+        if not self._attempt(lambda store: pages.ensure_sweep(store, plan.sweep, ledger)):
+            return
+        for spec in plan.trials:
+            if not self._attempt(partial(pages.show_trial, spec=spec, ledger=ledger)):
+                return
+        self.summaries(plan, ledger, selected)
+
+    @property
+    def _address(self) -> str:
+        return without_password(self._uri)
+
+    def _attempt(self, action: Callable[[MlflowStore], Any]) -> bool:
+        """Do something with the store; False when the store cannot be reached, which is said once."""
+        if time.monotonic() < self._retry_at_s:
+            return False
+        try:
+            if self._store is None:
+                self._store = MlflowStore(self._uri, self._experiment, self._ledger.sweep_id())
+            action(self._store)
+            self._remember(self._store)
+        except (*OUTAGES, RecordError) as error:
+            return self._failed(error)
+        self._warned = False
+        return True
+
+    def _failed(self, error: Exception) -> bool:
+        """Tell an outage from one refused request; either way the runs are read anew before the next is made."""
+        store, self._store = self._store, None
+        if store is not None and _answers(store):
+            _LOG.warning("MLflow at %s refused a request: %s", self._address, _first_line(error))
+            return True
+        self._retry_at_s = time.monotonic() + RETRY_AFTER_S
+        if not self._warned:
+            _LOG.warning(
+                "MLflow at %s cannot be reached (%s); the sweep goes on, its record is in %s, and "
+                "`dgsweep status --sync-mlflow` brings MLflow up to date later",
+                *(self._address, _first_line(error), self._ledger.output),
+            )
+        self._warned = True
+        return False
+
+    def _flush(self, store: MlflowStore) -> None:
+        """Send the waiting points; those of runs that an outage kept from being made come from the ledger later."""
+        waiting, self._points = self._points, {}
+        self._flushed_at_s = time.monotonic()
+        for trial_id, points in waiting.items():
+            if store.find(pages.trial_key(trial_id)) is not None:
+                store.log_points(pages.trial_key(trial_id), points)
+
+    def _remember(self, store: MlflowStore) -> None:
+        """Keep the run ids in the ledger's folder."""
+        ids = {
+            "uri": self._address,
+            "experiment": self._experiment,
+            "experiment_id": store.experiment_id,
+            "parent": store.run_ids("sweep").get("", ""),
+            "trials": store.run_ids("trial"),
+            "summaries": store.run_ids("summary"),
+        }
+        path = self._ledger.files.mlflow
+        try:
+            known = read_json(path)
+        except RecordError:
+            known = None
+        if ids != known:
+            write_json(path, ids, durable=False)
+
+
+def _answers(store: MlflowStore) -> bool:
+    try:
+        store.ping()
+    except OUTAGES:
+        return False
+    return True
+
+
+def _finite(value: float) -> bool:
+    return abs(value) < float("inf")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
