@@ -6,6 +6,8 @@ from dgsweep.errors import InputError, Problem
 from dgsweep.plan.trial import Plan
 
 RULES = ("source_val", "last", "oracle_target")
+ALL_DOMAINS = "all"
+"""Name under which curves.parquet holds the mean over the source domains."""
 ROLE_OF_RULE = {"source_val": "val", "oracle_target": "target"}
 
 
@@ -39,7 +41,8 @@ def mean_dice(cases: pd.DataFrame, curves: pd.DataFrame, role: str) -> dict[str,
     """Mean Dice of each trial over its cases of `role` at its last step, with the curve's last point as a fallback."""
     scores: dict[str, float] = {}
     if role == "val" and len(curves):
-        scores |= _trial_means(last_step(curves[(curves["role"] == "val") & (curves["metric"] == "dice")]), "value")
+        points = curves[(curves["role"] == "val") & (curves["metric"] == "dice") & (curves["domain"] == ALL_DOMAINS)]
+        scores |= _trial_means(last_step(points), "value")
     return scores | _trial_means(
         last_step(cases[(cases["role"] == role) & ~cases["empty_reference"].astype(bool)]), "dice"
     )

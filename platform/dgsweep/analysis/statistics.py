@@ -23,7 +23,7 @@ class Bootstrap:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over cases with a patient-clustered bootstrap interval (expanded percentile); NaN bounds below two patients."""
+    """A mean over cases with its patient-clustered interval (expanded percentile); NaN bounds below two patients."""
 
     mean: float
     low: float

@@ -1,0 +1,96 @@
+"""The answer in words: sentences that the intervals support, and plain admissions where they do not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dgsweep.analysis.frames import BASELINE
+from dgsweep.analysis.verdict import FEWEST_PATIENTS, LEARNED, MARGIN, Verdict
+from dgsweep.report.forest import difference_mark, shift_name
+from dgsweep.report.texts import count, listed, signed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One headline, then one line per method, then how to read them."""
+
+    headline: str
+    lines: tuple[tuple[str, str], ...]
+    """(method, sentence)."""
+    reading: str
+
+
+def answer(verdicts: Sequence[Verdict], table: pd.DataFrame, confidence: float) -> Answer:
+    """Sentences from the verdicts and the method x target table of one panel."""
+    arms = _in_order(verdicts)
+    lines = tuple(
+        (name, f"{_held(own)} {_compared(table, name, 1 - confidence)}".strip()) for name, own in arms.items()
+    )
+    return Answer(headline=_headline(arms), lines=lines, reading=_reading(verdicts, confidence))
+
+
+def _in_order(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    several = len({verdict.network for verdict in verdicts}) > 1
+    arms: dict[str, list[Verdict]] = {}
+    for verdict in sorted(verdicts, key=lambda one: (one.arm != BASELINE, one.arm, one.network)):
+        arms.setdefault(f"{verdict.arm} · {verdict.network}" if several else verdict.arm, []).append(verdict)
+    return arms
+
+
+def _headline(arms: dict[str, list[Verdict]]) -> str:
+    if not arms:
+        return "No shift has been scored yet, so there is no answer."
+    words = {name: {verdict.word for verdict in own} for name, own in arms.items()}
+    if all(found == {"not judged"} for found in words.values()):
+        return "No answer: the reference did not learn the task in its own domain, so a loss against it means nothing."
+    holding = [name for name, found in words.items() if found == {"holds"}]
+    if holding:
+        return f"{listed(holding)} {'holds' if len(holding) == 1 else 'hold'} on every shift that was tried."
+    some = [name for name, found in words.items() if "holds" in found]
+    if some:
+        return f"No method holds on every shift; {listed(some)} {'holds' if len(some) == 1 else 'hold'} on some."
+    if any("open" in found for found in words.values()):
+        return "No method is shown to hold on any shift; for some the intervals are too wide to say."
+    return "No method holds on any shift that was judged."
+
+
+def _held(own: Sequence[Verdict]) -> str:
+    parts = []
+    for word, phrase in (
+        ("holds", "Holds on"),
+        ("falls", "Falls on"),
+        ("open", "Open on"),
+        ("not judged", "Not judged on"),
+    ):
+        shifts = [_with_loss(verdict) for verdict in own if verdict.word == word]
+        if shifts:
+            parts.append(f"{phrase} {len(shifts)} of {count(len(own), 'shift')}: {listed(shifts)}.")
+    return " ".join(parts)
+
+
+def _with_loss(verdict: Verdict) -> str:
+    name = shift_name(verdict.source_set, verdict.target)
+    return name if verdict.word == "not judged" else f"{name} (Dice {signed(-verdict.loss.mean, 2)})"
+
+
+def _compared(table: pd.DataFrame, name: str, alpha: float) -> str:
+    arm, _, network = name.partition(" · ")
+    rows = table[(table["arm"] == arm) & (table["role"] == "target") & (table["paired_cases"] > 0)]
+    rows = rows[rows["network"] == network] if network else rows
+    if rows.empty:
+        return ""
+    marks = pd.Series([difference_mark(row, alpha) for row in rows.itertuples()]).value_counts()
+    found = [f"{mark} on {marks[mark]}" for mark in ("better", "worse", "not separable") if mark in marks]
+    return f"Against ERM, paired by case: {', '.join(found)} of {len(rows)}."
+
+
+def _reading(verdicts: Sequence[Verdict], confidence: float) -> str:
+    own = sorted({verdict.arm for verdict in verdicts if verdict.reference_arm and verdict.reference_arm != BASELINE})
+    reference = f"ERM's Dice in its own domain (the method's own for {listed(own)})" if own else "ERM's in-domain Dice"
+    return (
+        f"“Holds” means: the whole {confidence:.0%} interval of the loss against {reference} on the same sources lies "
+        f"within {MARGIN:.2f} Dice; “falls”: the whole interval lies beyond it; “open”: the interval crosses it, or "
+        f"there are fewer than {FEWEST_PATIENTS} patients; “not judged”: there is no reference, or it stays below "
+        f"{LEARNED:.2f}. Numbers in brackets are the change in Dice against that reference."
+    )

@@ -1,0 +1,94 @@
+"""Everything that a report rests on, read from the ledger once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dgsweep.analysis.frames import arm_name
+from dgsweep.analysis.statistics import Bootstrap
+from dgsweep.errors import InputError, Problem
+from dgsweep.plan.trial import Plan, TrialSpec
+from dgsweep.records.ledger import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The plan, how far it came, and what its trials left behind."""
+
+    ledger: Ledger
+    plan: Plan
+    specs: Mapping[str, TrialSpec]
+    states: pd.DataFrame
+    """One row per trial of the plan, with `arm`, `source_set` and `kind` (of failure) added."""
+    cases: pd.DataFrame
+    curves: pd.DataFrame
+    provenance: Mapping[str, Mapping[str, Any]]
+    """trial id -> provenance, of finished trials."""
+    files: Mapping[str, Mapping[str, str]]
+    """case id -> {image, label}, as the driver noted them; {} when it did not."""
+    bootstrap: Bootstrap
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Selection rules of the sweep, in its order."""
+        return tuple(self.plan.config.get("selection") or ("source_val",))
+
+    @property
+    def several_networks(self) -> bool:
+        """Whether rows must name their backbone."""
+        return len({spec.network for spec in self.plan.trials}) > 1
+
+
+def read_evidence(output: Path) -> Evidence:
+    """Read the ledger under `output`.
+
+    Raises:
+        InputError: there is no plan.json there.
+    """
+    ledger = Ledger(output)
+    if not ledger.files.plan.is_file():
+        problem = Problem(where=str(output), found="no plan.json", fix="name the output folder of a sweep that was run")
+        raise InputError("no sweep to report on", [problem])
+    plan = ledger.read_plan()
+    specs = {spec.trial_id: spec for spec in plan.trials}
+    states = ledger.states(plan)
+    done = states.loc[states["state"] == "done", "trial_id"]
+    return Evidence(
+        ledger=ledger,
+        plan=plan,
+        specs=specs,
+        states=_named(states, specs, ledger),
+        cases=ledger.cases_frame(plan),
+        curves=ledger.curves_frame(plan, unfinished=True),
+        provenance={trial_id: ledger.provenance(trial_id) for trial_id in done},
+        files=_case_files(output / "cases.json"),
+        bootstrap=_bootstrap(plan.config.get("metrics") or {}),
+    )
+
+
+def _named(states: pd.DataFrame, specs: Mapping[str, TrialSpec], ledger: Ledger) -> pd.DataFrame:
+    ids = list(states["trial_id"])
+    return states.assign(
+        arm=[arm_name(specs[trial_id]) for trial_id in ids],
+        source_set=[specs[trial_id].sources_label for trial_id in ids],
+        kind=[str(ledger.failure(trial_id).get("kind", "")) for trial_id in ids],
+    )
+
+
+def _case_files(path: Path) -> dict[str, dict[str, str]]:
+    if not path.is_file():
+        return {}
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    return {str(case_id): dict(entry) for case_id, entry in plain.items()}
+
+
+def _bootstrap(metrics: Mapping[str, Any]) -> Bootstrap:
+    default = Bootstrap()
+    return Bootstrap(
+        draws=int(metrics.get("bootstrap", default.draws)),
+        confidence=float(metrics.get("confidence", default.confidence)),
+    )

@@ -1,0 +1,146 @@
+"""Best, median and worst case per method and domain: three slices through the reference, both outlines on the image."""
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+
+from dgsweep.report.evidence import Evidence
+from dgsweep.report.texts import number
+
+MOST = 90
+"""Pictures in one page; more make it too heavy for a phone."""
+REFERENCE, PREDICTION = "#E69F00", "#56B4E9"
+AXES = ((0, "sagittal"), (1, "coronal"), (2, "axial"))
+MARGIN_MM = 45.0
+"""What is shown around the reference on each side."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """One picture, or why there is none. `uri` is a PNG data URI."""
+
+    arm: str
+    domain: str
+    caption: str
+    uri: str = ""
+    problem: str = ""
+
+
+def overlays(rows: pd.DataFrame, evidence: Evidence) -> tuple[list[Overlay], str]:
+    """Pictures for annotated target rows of selected trials, and a note on what is not shown ('' when all is)."""
+    if rows.empty:
+        return [], "No case has been scored yet."
+    if not evidence.files:
+        return [], "The driver has noted no image files (cases.json), so no picture can be drawn."
+    wanted = list(_extremes(_with_prediction(rows, evidence)))
+    if not wanted:
+        return [], "No prediction was kept (output_keep: none), so no picture can be drawn."
+    note = f"Only the first {MOST} of {len(wanted)} pictures are shown." if len(wanted) > MOST else ""
+    return [_overlay(row, what, evidence) for what, row in wanted[:MOST]], note
+
+
+def _with_prediction(rows: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """One row per trial and case (mean over structures), ranked within method and domain, kept where a mask exists."""
+    keys = ["arm", "network", "source_set", "domain", "trial_id", "case_id"]
+    cases = rows[~rows["empty_reference"].astype(bool)].groupby(keys, observed=True)["dice"].mean().reset_index()
+    groups = cases.groupby(["arm", "network", "domain"], observed=True)["dice"]
+    cases = cases.assign(rank=groups.rank(method="first", ascending=False).astype(int), of=groups.transform("size"))
+    paths = [evidence.ledger.paths(str(row.trial_id)).prediction(str(row.case_id)) for row in cases.itertuples()]
+    kept = cases.assign(path=[str(path) for path in paths], kept=[path.is_file() for path in paths])
+    return kept[kept["kept"]]
+
+
+def _extremes(cases: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    for _, part in cases.sort_values("rank").groupby(["domain", "arm", "network"], observed=True):
+        middle = (part["rank"] - (part["of"] + 1) / 2).abs().to_numpy().argmin()
+        picks = {"best": 0, "worst": len(part) - 1, "median": int(middle)}
+        shown: set[int] = set()
+        for what in ("best", "median", "worst"):
+            if picks[what] not in shown:
+                shown.add(picks[what])
+                yield what, part.iloc[picks[what]]
+
+
+def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence) -> Overlay:
+    caption = (
+        f"{what} kept: Dice {number(float(row['dice']), 2)}, rank {row['rank']} of {row['of']}, "
+        f"case {row['case_id']}, trained on {row['source_set']}"
+    )
+    arm = f"{row['arm']} · {row['network']}" if evidence.several_networks else str(row["arm"])
+    place = {"arm": arm, "domain": str(row["domain"]), "caption": caption}
+    files = evidence.files.get(str(row["case_id"]), {})
+    values = tuple(evidence.specs[str(row["trial_id"])].preprocessing.labels.values())
+    try:
+        image, spacing = _read(Path(files.get("image", "")))
+        label, _ = _read(Path(files.get("label", "")))
+        mask, _ = _read(Path(str(row["path"])))
+    except (OSError, ImageFileError, ValueError, EOFError) as error:
+        return Overlay(**place, problem=f"not drawn: {error}")
+    if not image.shape == label.shape == mask.shape:
+        return Overlay(
+            **place, problem=f"not drawn: image {image.shape}, label {label.shape}, mask {mask.shape} voxels"
+        )
+    return Overlay(**place, uri=draw(image, np.isin(label, values), mask > 0, spacing))
+
+
+def _read(path: Path) -> tuple[Array, tuple[float, float, float]]:
+    """Voxels (x, y, z) in RAS order and their size in mm."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name or 'the file'} is not where it was when the sweep ran")
+    canonical = nib.as_closest_canonical(nib.load(path))
+    voxels = np.asarray(canonical.dataobj, dtype=np.float32)
+    if voxels.ndim != 3:
+        raise ValueError(f"{path.name} has {voxels.ndim} axes, 3 expected")
+    x, y, z = (float(size) for size in canonical.header.get_zooms()[:3])
+    return voxels, (x, y, z)
+
+
+def draw(
+    image: Array, reference: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> str:
+    """PNG data URI of three slices through the reference's centroid; arrays are (x, y, z).
+
+    The reference is a solid line and the prediction a dashed one, so that they differ without colour.
+    """
+    shown = reference if reference.any() else prediction
+    centre = np.argwhere(shown).mean(axis=0).round().astype(int) if shown.any() else np.array(image.shape) // 2
+    low, high = np.percentile(image, [1, 99.5])
+    figure = Figure(figsize=(6.0, 2.1), dpi=100, facecolor="black", layout="constrained")
+    for axes, (axis, name) in zip(figure.subplots(1, 3), AXES, strict=True):
+        box = _window(image.shape, spacing_mm, centre, shown)
+        planes = [
+            np.take(volume[box], centre[axis] - box[axis].start, axis=axis).T
+            for volume in (image, reference, prediction)
+        ]
+        across, up = (spacing_mm[other] for other in range(3) if other != axis)
+        axes.imshow(planes[0], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower", aspect=up / across)
+        for plane, colour, line in ((planes[1], REFERENCE, "solid"), (planes[2], PREDICTION, "dashed")):
+            if plane.any() and not plane.all():
+                axes.contour(plane.astype(float), levels=[0.5], colors=colour, linewidths=1.3, linestyles=line)
+        axes.set_title(name, color="white", fontsize=8, pad=2)
+        axes.axis("off")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="black")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _window(
+    shape: tuple[int, ...], spacing_mm: tuple[float, float, float], centre: NDArray[np.int_], shown: NDArray[np.bool_]
+) -> tuple[slice, ...]:
+    """Box around the shown structure with a margin, within the image."""
+    found = np.argwhere(shown) if shown.any() else centre[None]
+    margin = np.ceil(MARGIN_MM / np.asarray(spacing_mm)).astype(int)
+    low = np.maximum(found.min(axis=0) - margin, 0)
+    high = np.minimum(found.max(axis=0) + margin + 1, shape)
+    return tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))

@@ -1,0 +1,159 @@
+"""Fill the page's template: everything it shows is put into one mapping here."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from dgsweep.plan.trial import content_id
+from dgsweep.report import texts
+from dgsweep.report.answer import answer
+from dgsweep.report.evidence import Evidence
+from dgsweep.report.figures import distributions, five_numbers, learning_curves, styles
+from dgsweep.report.forest import forest_rows
+from dgsweep.report.heatmap import heat_maps, scale_stops
+from dgsweep.report.overlays import overlays
+from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
+from dgsweep.report.totals import budget, cost_rows, cost_table, is_finished, scope, tiles, unfinished_searches
+
+PREFERRED = ("erm",)
+
+
+def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
+    """The whole page as one HTML document."""
+    environment = Environment(
+        loader=PackageLoader("dgsweep.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    main = next((panel for panel in found if panel.name == "main"), None)
+    parts = {
+        **_totals(evidence),
+        **_figures(evidence, main),
+        **_pictures(evidence, main, images=images),
+        "plotly": get_plotlyjs(),
+        "main": _panel_view(main, evidence) if main else None,
+        "others": [_panel_view(panel, evidence) for panel in found if panel is not main],
+        "scale": scale_stops(),
+        "confidence": f"{evidence.bootstrap.confidence:.0%}",
+        "draws": evidence.bootstrap.draws,
+        "provenance": _provenance(evidence),
+    }
+    return environment.get_template("report.html.j2").render(parts)
+
+
+def _totals(evidence: Evidence) -> dict[str, Any]:
+    equal, sentence = budget(evidence.plan)
+    done = set(evidence.states.loc[evidence.states["state"] == "done", "trial_id"])
+    states = evidence.states
+    return {
+        "sweep": evidence.plan.sweep,
+        "tiles": tiles(evidence),
+        "scope": scope(evidence),
+        "finished": is_finished(evidence),
+        "done": len(done),
+        "planned": len(evidence.plan.trials),
+        "budget_equal": equal,
+        "budget": sentence,
+        "unfinished_searches": unfinished_searches(evidence.plan, done),
+        "costs": list(cost_rows(cost_table(evidence))),
+        "failures": states[states["state"] == "failed"].to_dict("records"),
+        "waiting": states[states["state"].isin(["running", "planned", "stale", "pruned"])].to_dict("records"),
+        "refusals": evidence.plan.refusals,
+        "notes": evidence.plan.notes,
+    }
+
+
+def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
+    arms = sorted(set(evidence.states["arm"]), key=lambda arm: (arm not in PREFERRED, arm))
+    looks = styles(arms)
+    values = case_dice(main) if main else None
+    names = evidence.states.set_index("trial_id")[["arm", "source_set", "name"]]
+    curves = evidence.curves.join(names, on="trial_id", how="inner")
+    return {
+        "boxes": distributions(values, looks) if values is not None else [],
+        "five_numbers": five_numbers(values) if values is not None else [],
+        "curves": learning_curves(curves, looks, set(main.selected) if main else set()),
+    }
+
+
+def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[str, Any]:
+    if not images:
+        return {"pictures": {}, "pictures_note": "Left out on request: this page holds no picture of a patient."}
+    if main is None:
+        return {"pictures": {}, "pictures_note": "No case has been scored yet."}
+    rows = main.rows[main.rows["role"].isin(["in_domain", "target"])]
+    drawn, note = overlays(rows, evidence)
+    by_domain: dict[str, list[Any]] = {}
+    for picture in drawn:
+        by_domain.setdefault(picture.domain, []).append(picture)
+    return {"pictures": by_domain, "pictures_note": note}
+
+
+def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
+    alpha = 1.0 - evidence.bootstrap.confidence
+    several = evidence.several_networks
+    return {
+        "key": f"{panel.name}-{panel.rule}",
+        "title": panel.title,
+        "rule": panel.rule,
+        "rule_meaning": RULE_MEANING.get(panel.rule, ""),
+        "warning": panel.warning,
+        "several_networks": several,
+        "answer": answer(panel.verdicts, panel.table, evidence.bootstrap.confidence),
+        "maps": heat_maps(panel.by_sequence, several_networks=several),
+        "domain_maps": heat_maps(panel.by_domain, several_networks=several),
+        "summary": forest_rows(panel.summary, alpha),
+        "shifts": forest_rows(panel.table, alpha),
+        "distances": [_distance_row(row) for row in panel.distances.to_dict("records")],
+        "empty": panel.empty.to_dict("records"),
+        "few": bool(len(panel.by_sequence)) and int(panel.by_sequence["patients"].min()) < 6,
+    }
+
+
+def _distance_row(row: Mapping[Any, Any]) -> dict[str, str]:
+    return {
+        "arm": f"{row['arm']}",
+        "network": f"{row['network']}",
+        "shift": f"{row['source_set']} → {row['target']}",
+        "metric": {"hd95_mm": "HD95", "assd_mm": "ASSD"}.get(str(row["metric"]), str(row["metric"])),
+        "mean": texts.number(row["mean"], 1),
+        "interval": texts.interval(row["low"], row["high"], 1),
+        "found_mean": texts.number(row["found_mean"], 1),
+        "found_interval": texts.interval(row["found_low"], row["found_high"], 1),
+        "found_median": texts.number(row["found_median"], 1),
+        "penalised": f"{row['penalised']} of {row['cases']}",
+    }
+
+
+def _provenance(evidence: Evidence) -> dict[str, Any]:
+    fingerprints = sorted({spec.train_sha for spec in evidence.plan.trials})
+    scored = sorted({sha for spec in evidence.plan.trials for sha in spec.score_shas.values()})
+    rows = {
+        "plan": evidence.plan.plan_id,
+        "data fingerprint": content_id([fingerprints, scored]),
+        "planned by": f"dgsweep {evidence.plan.version or 'of unknown version'}",
+        "page written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    kinds: dict[str, set[str]] = {}
+    for found in evidence.provenance.values():
+        for name, value in _flat(found):
+            kinds.setdefault(name, set()).add(value)
+    rows |= {name: texts.listed(sorted(values), 4) for name, values in sorted(kinds.items())}
+    mixed = [name for name, values in kinds.items() if len(values) > 1]
+    return {"rows": rows, "mixed": mixed, "config": json.dumps(evidence.plan.config, indent=2, ensure_ascii=False)}
+
+
+def _flat(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Versions and hardware of one trial; times differ by trial and stand under costs."""
+    packages = found.get("packages") or {}
+    plain = [
+        (name, str(found[name]))
+        for name in ("dgsweep", "python", "commit", "system", "cpu", "device")
+        if found.get(name)
+    ]
+    return plain + [(str(name), str(version)) for name, version in packages.items() if version]

@@ -1,0 +1,94 @@
+"""One panel: the rows of one selection rule that may stand beside each other, with their tables and words."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dgsweep.analysis.frames import annotate, case_values, over_repeats, with_targets
+from dgsweep.analysis.selection import select, selected_cases
+from dgsweep.analysis.tables import distance_table, empty_references, matrix, method_summary, method_table
+from dgsweep.analysis.verdict import Verdict, judge
+from dgsweep.report.evidence import Evidence
+
+DISTANCES = ("hd95_mm", "assd_mm")
+WARNING = {
+    "oracle": "Oracle: the target's labels took part in the choice. Nobody has these numbers in practice; they are an "
+    "upper bound and must not be set beside the main panel.",
+    "transductive": "Transductive: these methods saw unlabelled target scans, which the main panel's methods did not.",
+}
+RULE_MEANING = {
+    "source_val": "trial with the best Dice on source-validation cases",
+    "last": "the method's default hyperparameters (trial 0), last step",
+    "oracle_target": "trial with the best Dice on the target's own test cases",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Tables of one rule and panel. `rows` are its annotated case rows."""
+
+    rule: str
+    name: str
+    warning: str
+    rows: pd.DataFrame
+    by_sequence: pd.DataFrame
+    by_domain: pd.DataFrame
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    distances: pd.DataFrame
+    empty: pd.DataFrame
+    verdicts: tuple[Verdict, ...]
+    selected: frozenset[str]
+
+    @property
+    def title(self) -> str:
+        """Heading."""
+        return f"{self.name}, chosen by {self.rule}"
+
+
+def panels(evidence: Evidence) -> list[Panel]:
+    """Every panel that has rows; the main one of the first rule that looks at no target label comes first."""
+    rules = sorted(evidence.rules, key=lambda rule: rule.startswith("oracle_"))
+    found = [panel for rule in rules for panel in _panels_of(rule, evidence)]
+    return sorted(found, key=lambda panel: panel.name != "main")
+
+
+def case_dice(panel: Panel) -> pd.DataFrame:
+    """One row per case with its mean Dice over folds and seeds, and its target column."""
+    return over_repeats(with_targets(case_values(panel.rows, "dice"), "sequence"))
+
+
+def _panels_of(rule: str, evidence: Evidence) -> list[Panel]:
+    cases = selected_cases(rule, evidence.plan, evidence.cases, evidence.curves)
+    chosen = frozenset(select(rule, evidence.plan, evidence.cases, evidence.curves).values())
+    names = [name for name in ("main", "transductive", "oracle") if (cases["panel"] == name).any()]
+    if not names:
+        return []
+    # ERM stands in the main panel, so comparisons are made over all panels of the rule and then told apart.
+    every = _tables(cases, evidence)
+    verdicts = judge(cases, evidence.plan, bootstrap=evidence.bootstrap)
+    rows = annotate(cases, evidence.plan)
+    return [
+        Panel(
+            rule=rule,
+            name=name,
+            warning=WARNING.get(name, ""),
+            rows=rows[rows["panel"] == name],
+            verdicts=tuple(verdict for verdict in verdicts if verdict.panel == name),
+            selected=chosen,
+            **{key: table[table["panel"] == name].reset_index(drop=True) for key, table in every.items()},
+        )
+        for name in names
+    ]
+
+
+def _tables(cases: pd.DataFrame, evidence: Evidence) -> dict[str, pd.DataFrame]:
+    plan, draws = evidence.plan, evidence.bootstrap
+    return {
+        "by_sequence": matrix(cases, plan, bootstrap=draws),
+        "by_domain": matrix(cases, plan, by="domain", bootstrap=draws),
+        "table": method_table(cases, plan, bootstrap=draws),
+        "summary": method_summary(cases, plan, bootstrap=draws),
+        "distances": distance_table(cases, plan, metrics=DISTANCES, bootstrap=draws),
+        "empty": empty_references(cases, plan),
+    }

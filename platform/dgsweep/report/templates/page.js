@@ -1,0 +1,20 @@
+(() => {
+  const seen = new Set();
+  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const axis = given => ({...given, gridcolor: colour('--line'), linecolor: colour('--line'), zerolinecolor: colour('--line'), automargin: true, title: {text: given?.title?.text ?? given?.title ?? '', standoff: 8}});
+  const draw = place => {
+    if (!place.offsetParent) return;
+    const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
+    const layout = {...figure.layout, template: undefined, autosize: true, hovermode: 'closest',
+      paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: {color: colour('--ink'), size: 13},
+      margin: {l: 48, r: 10, t: 34, b: 44}, legend: {orientation: 'h', x: 0, y: 1.02, yanchor: 'bottom'},
+      hoverlabel: {bgcolor: colour('--panel'), font: {color: colour('--ink')}},
+      xaxis: axis(figure.layout.xaxis), yaxis: axis(figure.layout.yaxis)};
+    Plotly.react(place, figure.data, layout, {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
+    seen.add(place);
+  };
+  const places = [...document.querySelectorAll('.plot')];
+  places.forEach(draw);
+  document.addEventListener('toggle', event => event.target.querySelectorAll?.('.plot').forEach(draw), true);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => seen.forEach(draw));
+})();

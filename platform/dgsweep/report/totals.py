@@ -1,0 +1,155 @@
+"""What ran, what failed, whether the budget was equal, and what it cost."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dgsweep.plan.trial import Plan
+from dgsweep.report.evidence import Evidence
+from dgsweep.report.texts import count, duration, listed
+
+ORDER = ("done", "running", "planned", "stale", "failed", "pruned")
+MEANING = {
+    "done": "finished and intact",
+    "running": "under way now",
+    "planned": "not begun, or interrupted",
+    "stale": "trained, a score is missing or out of date",
+    "failed": "stopped with an error",
+    "pruned": "stopped early by the scheduler",
+}
+COST = [
+    "arm",
+    "network",
+    "trials",
+    "steps",
+    "wall_s",
+    "wall_low_s",
+    "wall_high_s",
+    "total_s",
+    "forward_per_step",
+    "device",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A state and how many trials are in it."""
+
+    state: str
+    trials: int
+    meaning: str
+
+
+def tiles(evidence: Evidence) -> list[Tile]:
+    """One tile per state that any trial is in, `done` always."""
+    counts = evidence.states["state"].value_counts()
+    return [
+        Tile(state=state, trials=int(counts.get(state, 0)), meaning=MEANING[state])
+        for state in ORDER
+        if state == "done" or counts.get(state, 0)
+    ]
+
+
+def is_finished(evidence: Evidence) -> bool:
+    """Whether every trial of the plan is done (or was pruned on purpose)."""
+    return bool(evidence.states["state"].isin(["done", "pruned"]).all())
+
+
+def scope(evidence: Evidence) -> str:
+    """One sentence: how much was asked and how much was scored."""
+    plan, cases = evidence.plan, evidence.cases
+    scored = cases[cases["role"].isin(["in_domain", "target"])]
+    asked = (
+        f"{count(evidence.states['arm'].nunique(), 'method')}, "
+        f"{count(evidence.states['source_set'].nunique(), 'source set')}, "
+        f"{count(len({spec.cell_id for spec in plan.trials}), 'cell')}, {count(len(plan.trials), 'trial')} planned"
+    )
+    patients = count(scored["patient_id"].nunique(), "patient")
+    return f"{asked}; {count(scored['case_id'].nunique(), 'case')} of {patients} scored."
+
+
+def budget(plan: Plan) -> tuple[bool, str]:
+    """Whether every method got the same steps and the same number of trials per cell, and the sentence."""
+    steps = sorted({spec.budget_steps for spec in plan.trials})
+    sizes: dict[str, set[int]] = {}
+    for method, cell_size in _cell_sizes(plan):
+        sizes.setdefault(method, set()).add(cell_size)
+    trials = sorted(set().union(*sizes.values())) if sizes else []
+    equal = len(steps) <= 1 and len(trials) <= 1
+    text = f"{listed([str(n) for n in steps])} steps a trial, {listed([str(n) for n in trials])} trial(s) a cell"
+    return equal, f"Equal for every method: {text}." if equal else f"Not equal: {text}. Compare with care."
+
+
+def cost_table(evidence: Evidence) -> pd.DataFrame:
+    """Median and range of wall time per finished trial, its sum, and forward passes per step where recorded."""
+    rows = [
+        {
+            "arm": evidence.states.set_index("trial_id").at[trial_id, "arm"],
+            "network": evidence.specs[trial_id].network,
+            "steps": evidence.specs[trial_id].budget_steps,
+            "wall_s": _real(found.get("wall_s")),
+            "forward_per_step": _real(found.get("forward_passes")) / max(1, evidence.specs[trial_id].budget_steps),
+            "device": str(found.get("device") or found.get("cpu") or ""),
+        }
+        for trial_id, found in evidence.provenance.items()
+    ]
+    frame = pd.DataFrame(rows, columns=["arm", "network", "steps", "wall_s", "forward_per_step", "device"])
+    costs = [_cost(str(arm), str(network), part) for (arm, network), part in frame.groupby(["arm", "network"])]
+    return pd.DataFrame(costs, columns=COST)
+
+
+def unfinished_searches(plan: Plan, finished: set[str]) -> list[str]:
+    """Cells that were chosen from only some of their trials."""
+    cells: dict[str, list[bool]] = {}
+    names: dict[str, str] = {}
+    for spec in plan.trials:
+        cells.setdefault(spec.cell_id, []).append(spec.trial_id in finished)
+        names.setdefault(spec.cell_id, spec.name.rsplit(" trial ", 1)[0])
+    return [f"{names[cell]}: {sum(done)} of {len(done)}" for cell, done in cells.items() if any(done) and not all(done)]
+
+
+def cost_rows(table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """The cost table as text."""
+    for row in table.to_dict("records"):
+        forward = row["forward_per_step"]
+        yield {
+            "method": f"{row['arm']}",
+            "network": f"{row['network']}",
+            "trials": f"{row['trials']}",
+            "steps": f"{row['steps']}",
+            "wall": duration(row["wall_s"]),
+            "range": f"{duration(row['wall_low_s'])} to {duration(row['wall_high_s'])}",
+            "total": duration(row["total_s"]),
+            "forward": f"{forward:.2f}" if forward == forward else "not recorded",  # noqa: PLR0124 - NaN differs from itself
+            "device": f"{row['device']}",
+        }
+
+
+def _cost(arm: str, network: str, part: pd.DataFrame) -> dict[str, object]:
+    steps = sorted(set(part["steps"]))
+    return {
+        "arm": arm,
+        "network": network,
+        "trials": len(part),
+        "steps": " / ".join(str(n) for n in steps),
+        "wall_s": float(part["wall_s"].median()),
+        "wall_low_s": float(part["wall_s"].min()),
+        "wall_high_s": float(part["wall_s"].max()),
+        "total_s": float(part["wall_s"].sum()),
+        "forward_per_step": float(part["forward_per_step"].mean()),
+        "device": listed(sorted(set(part["device"]) - {""}), 2),
+    }
+
+
+def _cell_sizes(plan: Plan) -> Iterator[tuple[str, int]]:
+    sizes: dict[tuple[str, str], int] = {}
+    for spec in plan.trials:
+        key = spec.method, spec.cell_id
+        sizes[key] = sizes.get(key, 0) + 1
+    for (method, _), size in sizes.items():
+        yield method, size
+
+
+def _real(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
