@@ -13,7 +13,7 @@ from dgsweep.records.atomic import file_sha256, read_json
 from dgsweep.records.columns import read_rows
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_content import MAX_TEXT, curve_points, trial_metrics, trial_params, trial_tags
-from dgsweep.records.mlflow_store import RECORD_TAG, MlflowStore, RunBody, RunHead, RunKey
+from dgsweep.records.mlflow_store import RECORD_TAG, MlflowStore, RunBody, RunHead, RunKey, without_password
 from dgsweep.records.state import TrialState
 
 SWEEP = RunKey(kind="sweep", key="")
@@ -36,7 +36,7 @@ def show_sweep(store: MlflowStore, plan: Plan, ledger: Ledger) -> None:
     ensure_sweep(store, plan.sweep, ledger)
     config = yaml.safe_dump(json.loads(json.dumps(dict(plan.config))), sort_keys=False)
     texts = {"plan.json": _text(ledger.files.plan), "config.yaml": config}
-    store.log(SWEEP, RunBody(texts={name: text for name, text in texts.items() if text}))
+    store.log(SWEEP, RunBody(texts={name: without_password(text) for name, text in texts.items() if text}))
     store.set_tags(SWEEP, {"dgsweep.plan_id": plan.plan_id, "dgsweep.trials": str(len(plan.trials))})
     store.set_status(SWEEP, "RUNNING")
 

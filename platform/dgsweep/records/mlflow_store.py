@@ -1,12 +1,12 @@
 """A thin layer over MlflowClient: every call may be repeated without leaving anything twice."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dgsweep.records import mlflow_quiet  # noqa: F401 - sets what mlflow reads when it is imported
 
@@ -27,6 +27,7 @@ RECORD_TAG = "dgsweep.record"
 """Fingerprint of the record that a run shows; set last, so that a run with the right one is complete."""
 PARENT_TAG = "mlflow.parentRunId"
 
+_CREDENTIALS = re.compile(r"://[^/\s@]+@")
 _BATCH = 100
 """log_batch takes up to 100 parameters, 100 tags and 1000 metrics."""
 
@@ -204,10 +205,9 @@ def is_remote(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def without_password(uri: str) -> str:
-    """The address without user and password, fit to be written down."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+def without_password(text: str) -> str:
+    """The text with user and password taken out of every address in it, fit to be logged or written down."""
+    return _CREDENTIALS.sub("://", text)
 
 
 def _database(uri: str) -> Path | None:

@@ -14,8 +14,8 @@ from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_names import live_name
 from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote, without_password
 
-RETRY_AFTER_S = 60.0
-"""How long a store that did not answer is left alone."""
+RETRY_AFTER_S, RETRY_AFTER_AT_MOST_S = 60.0, 900.0
+"""How long a store that did not answer is left alone; twice as long after each further time."""
 FLUSH_POINTS = 100
 FLUSH_AFTER_S = 5.0
 PICTURES = {".html", ".png", ".jpg", ".svg", ".gz", ".nii"}
@@ -39,6 +39,7 @@ class MlflowView:
         self._store: MlflowStore | None = None
         self._sweep = experiment
         self._retry_at_s = 0.0
+        self._retry_after_s = RETRY_AFTER_S
         self._warned = False
         self._points: dict[str, list[tuple[str, int, float, int]]] = {}
         self._flushed_at_s = time.monotonic()
@@ -128,7 +129,7 @@ class MlflowView:
             self._remember(self._store)
         except (*OUTAGES, RecordError) as error:
             return self._failed(error)
-        self._warned = False
+        self._warned, self._retry_after_s = False, RETRY_AFTER_S
         return True
 
     def _failed(self, error: Exception) -> bool:
@@ -137,7 +138,8 @@ class MlflowView:
         if store is not None and _answers(store):
             _LOG.warning("MLflow at %s refused a request: %s", self._address, _first_line(error))
             return True
-        self._retry_at_s = time.monotonic() + RETRY_AFTER_S
+        self._retry_at_s = time.monotonic() + self._retry_after_s
+        self._retry_after_s = min(2 * self._retry_after_s, RETRY_AFTER_AT_MOST_S)
         if not self._warned:
             _LOG.warning(
                 "MLflow at %s cannot be reached (%s); the sweep goes on, its record is in %s, and "
@@ -187,4 +189,5 @@ def _finite(value: float) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    lines = without_password(str(error)).strip().splitlines()
+    return (lines or [type(error).__name__])[0][:300]
