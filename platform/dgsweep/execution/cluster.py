@@ -96,7 +96,7 @@ def _connect(address: str | None, *, verbose: bool) -> None:
 
 
 def _use_token_if_there_is_one() -> None:
-    """Switch token authentication on when a token exists: `ray start` demands it, clients do not offer it by default."""
+    """Offer the token where one exists: `ray start` demands it, and clients do not offer it by default."""
     if AUTH_VARIABLE in os.environ:
         return
     if any(name in os.environ for name in TOKEN_VARIABLES) or (Path.home() / ".ray" / "auth_token").exists():

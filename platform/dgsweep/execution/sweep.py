@@ -71,7 +71,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         plan: Its trials.
         manifest: The scans that the plan was made from.
         executor: `ray`, or `inline`: one trial after the other in this process.
-        address: Of a running Ray cluster, `auto` or `host:port`; None starts Ray here (or joins that of a submitted job).
+        address: Of a running Ray cluster, `auto` or `host:port`; None starts Ray here (a Ray job joins its own).
         console: Where progress is shown.
         run: Runs one trial on every rank; it must survive pickling.
         verbose: Show what Ray logs and workers print.
