@@ -81,10 +81,14 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> Non
 
 
 def test_a_syntax_error_is_reported_with_its_line(tmp_path: Path) -> None:
-    assert "cross.yaml, line 3: not valid YAML" in message(write(tmp_path, "data: {manifest: m}\nmethods: [erm\nname: x\n"))
+    assert "cross.yaml, line 3: not valid YAML" in message(
+        write(tmp_path, "data: {manifest: m}\nmethods: [erm\nname: x\n")
+    )
 
 
-@pytest.mark.parametrize("text", ["", "- 1\n", "only text\n", "? [a]\n: b\n", "a: &x [*x]\n", "!!python/object:os.system {}\n"])
+@pytest.mark.parametrize(
+    "text", ["", "- 1\n", "only text\n", "? [a]\n: b\n", "a: &x [*x]\n", "!!python/object:os.system {}\n"]
+)
 def test_no_text_ends_in_anything_but_a_config_error(tmp_path: Path, text: str) -> None:
     message(write(tmp_path, text))
 
@@ -106,7 +110,9 @@ def test_a_missing_file_and_a_folder_end_in_a_config_error(tmp_path: Path) -> No
 
 def test_an_override_sets_a_nested_key_and_a_list_item(tmp_path: Path) -> None:
     path = write(tmp_path, "data: {manifest: m.csv}\nmethods: [erm, gin]\n")
-    config = load_sweep(path, ["budget.steps=500", "seeds=[3, 4]", "methods.1.hp.layers=2", "tracking.uri=sqlite:///a=b.db"])
+    config = load_sweep(
+        path, ["budget.steps=500", "seeds=[3, 4]", "methods.1.hp.layers=2", "tracking.uri=sqlite:///a=b.db"]
+    )
     assert (config.budget.steps, config.seeds) == (500, (3, 4))
     assert (config.methods[1].name, config.methods[1].hp) == ("gin", {"layers": 2})
     assert config.tracking.uri == "sqlite:///a=b.db"
@@ -117,7 +123,9 @@ def test_an_override_of_a_list_item_that_is_not_there_is_a_problem(tmp_path: Pat
 
 
 def test_numbers_and_switches_are_read_as_people_write_them(tmp_path: Path) -> None:
-    config = load_sweep(write(tmp_path, MINIMAL.replace("[erm]", "[{name: gin, hp: {rate: 1e-3, kind: off, at: 1:30}}]")))
+    config = load_sweep(
+        write(tmp_path, MINIMAL.replace("[erm]", "[{name: gin, hp: {rate: 1e-3, kind: off, at: 1:30}}]"))
+    )
     assert config.methods[0].hp == {"rate": 0.001, "kind": "off", "at": "1:30"}
     assert load_sweep(write(tmp_path, MINIMAL + "training: {amp: off}\n")).training.amp == "off"
 

@@ -87,9 +87,8 @@ class World:
         cases: Sequence[CaseInfo] | None = None,
         *,
         labels: Mapping[str, int] | None = None,
-        methods: Mapping[str, MethodDeclaration] | None = None,
+        declared: Mapping[str, MethodDeclaration] | None = None,
         spaces: Mapping[str, SearchSpace] | None = None,
-        networks: Mapping[str, NetworkDeclaration] | None = None,
         **config: Any,
     ) -> Plan:
         sweep = SweepConfig.model_validate({"data": {"manifest": "m.csv"}, "methods": ["erm"], **config})
@@ -97,8 +96,8 @@ class World:
             sweep,
             data_set() if cases is None else cases,
             labels or {"pancreas": 1},
-            {**METHODS, **(methods or {})},
-            {**NETWORKS, **(networks or {})},
+            {**METHODS, **(declared or {})},
+            NETWORKS,
             SPACES if spaces is None else spaces,
         )
 

@@ -20,7 +20,13 @@ def by_label(found: list[DomainSplit]) -> dict[str, DomainSplit]:
 
 @pytest.mark.parametrize(
     ("kind", "cells"),
-    [("in_domain", 12), ("cross_center", 12), ("cross_sequence", 3), ("single_source", 12), ("leave_one_domain_out", 12)],
+    [
+        ("in_domain", 12),
+        ("cross_center", 12),
+        ("cross_sequence", 3),
+        ("single_source", 12),
+        ("leave_one_domain_out", 12),
+    ],
 )
 def test_three_sequences_in_four_centers_give_the_rows_of_the_table(world, kind, cells) -> None:
     assert len(rows(world, kind)) == cells
@@ -74,7 +80,10 @@ def test_every_pattern_that_matches_nothing_is_reported_with_the_nearest_domain(
     splits = [{"sources": ["C1/T1"], "targets": ["*/CT"]}]
     with pytest.raises(PlanError) as caught:
         rows(world, "explicit", splits=splits)
-    assert [problem.where for problem in caught.value.problems] == ["protocol.splits.0.sources", "protocol.splits.0.targets"]
+    assert [problem.where for problem in caught.value.problems] == [
+        "protocol.splits.0.sources",
+        "protocol.splits.0.targets",
+    ]
     assert caught.value.problems[0].fix == "did you mean `C1/T1W`?"
 
 

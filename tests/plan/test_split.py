@@ -72,7 +72,9 @@ def test_adding_a_patient_moves_no_other(world, folds) -> None:
 
 
 def test_adding_a_patient_moves_another_only_where_a_role_was_empty(world) -> None:
-    outside = [f"p{i}" for i in range(200) if unit_hash(f"p{i}") >= 0.25 and unit_hash(f"p{i}", salt="val\0") >= VAL_SHARE]
+    outside = [
+        f"p{i}" for i in range(200) if unit_hash(f"p{i}") >= 0.25 and unit_hash(f"p{i}", salt="val\0") >= VAL_SHARE
+    ]
     inside = next(f"p{i}" for i in range(200) if unit_hash(f"p{i}") < 0.25)
     patients = outside[:8]
     before = assign_roles(cases_of(world, patients), FACTORS, 1)[0]
@@ -87,7 +89,9 @@ def test_adding_a_patient_to_one_domain_moves_nobody_of_another(world) -> None:
     elsewhere = cases_of(world, [f"q{index}" for index in range(5)], "C2")
     before = assign_roles([*cases_of(world, ["a", "b", "c"]), *elsewhere], FACTORS, 1)[0]
     after = assign_roles([*cases_of(world, ["a", "b", "c", "d", "e"]), *elsewhere], FACTORS, 1)[0]
-    assert {p: r for p, r in after.items() if p.startswith("q")} == {p: r for p, r in before.items() if p.startswith("q")}
+    assert {p: r for p, r in after.items() if p.startswith("q")} == {
+        p: r for p, r in before.items() if p.startswith("q")
+    }
 
 
 def test_the_order_of_the_manifest_does_not_matter(world) -> None:
