@@ -74,7 +74,7 @@ def inspect_manifest(
     named = data.target_labels is not None or dataset.labels
     present = [] if named else _present_values(found, store, findings)
     structures = target_structures(dataset, data.target_labels, present, findings)
-    if not structures and any(case.label for case in found):
+    if not structures and data.target_labels is None and any(case.label for case in found):
         findings.error(
             path.name, "no structure to segment was found", "set data.target_labels or labels in dataset.yaml"
         )

@@ -19,7 +19,17 @@ from dgsweep.errors import CaseError, Problem
 MAX_VOLUME_BYTES = 4 * 2**30
 """A volume that would need more than this as float32 is refused before it is read."""
 SPACING_RANGE_MM = (0.01, 100.0)
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError, ImageFileError, HeaderDataError, OverflowError, MemoryError)
+UNREADABLE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    LookupError,
+    ImageFileError,
+    HeaderDataError,
+    OverflowError,
+    MemoryError,
+)
 """What nibabel, gzip and numpy raise on a damaged file."""
 _HEADERS = {348: (nib.Nifti1Header, 344, b"n+1\0"), 540: (nib.Nifti2Header, 4, b"n+2\0")}
 

@@ -106,7 +106,8 @@ def _window(
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Where to read in the volume and where to write in the patch.
 
-    A patch longer than the volume is centred on it; any other stays inside it, also around a foreground voxel.
+    A patch longer than the volume is centred on it (the odd voxel comes after, as MONAI's sliding window pads).
+    Any other stays inside it, also around a foreground voxel.
     """
     source, target = [], []
     for axis, (length, side) in enumerate(zip(shape, patch, strict=True)):
