@@ -190,7 +190,7 @@ def test_the_same_method_twice_needs_variants_to_be_told_apart(world) -> None:
 
 
 def test_a_batch_that_workers_cannot_share_is_refused_with_the_next_that_they_can(world) -> None:
-    with pytest.raises(PlanError, match="set training.batch to 4"):
+    with pytest.raises(PlanError, match=r"set training\.batch to 4"):
         world.plan(training={"batch": 3}, resources={"workers_per_trial": 2})
     assert world.plan(training={"batch": 4}, resources={"workers_per_trial": 2}).trials
 

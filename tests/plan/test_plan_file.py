@@ -35,6 +35,15 @@ def test_planning_twice_writes_the_same_bytes(world, tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_one_more_seed_only_adds_lines_for_its_trials(world, tmp_path: Path) -> None:
+    for name, seeds in (("a", [0]), ("b", [0, 1])):
+        write_plan(world.plan(seeds=seeds), tmp_path / name)
+    before, after = ((tmp_path / name).read_text().replace("],", "]").splitlines() for name in ("a", "b"))
+    added = [line for line in after if line.rstrip(",") not in {known.rstrip(",") for known in before}]
+    assert sum('"trial_id"' in line for line in added) == 3
+    assert len(added) <= 3 + 3  # plan_id, config.seeds, and the end of a list
+
+
 def test_writing_leaves_nothing_but_the_plan(world, tmp_path: Path) -> None:
     for _ in range(2):
         write_plan(world.plan(), tmp_path / "plan.json")

@@ -4,18 +4,25 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from dgsweep.errors import PlanError, Problem
-from dgsweep.plan.trial import Plan, Refusal, TrialSpec
+from dgsweep.plan.trial import Plan, Refusal, Split, TrialSpec, content_id
 
 FORMAT = 1
 
 
+_SHARED = ("split", "domains", "score_shas")
+"""Fields that all trials on the same cases share: they stand once in the file, under `cases`."""
+
+
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The plan in plain JSON types; `plan_from_json` reads them back."""
+    shared: dict[str, dict[str, Any]] = {}
+    known: dict[int, str] = {}
+    trials = [_trial_to_json(trial, shared, known) for trial in plan.trials]
     return {
         "format": FORMAT,
         "plan_id": plan.plan_id,
@@ -25,8 +32,21 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "notes": list(plan.notes),
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "splits": {fold: dict(roles) for fold, roles in plan.splits.items()},
-        "trials": [trial.to_json() for trial in plan.trials],
+        "cases": shared,
+        "trials": trials,
     }
+
+
+def _trial_to_json(trial: TrialSpec, shared: dict[str, dict[str, Any]], known: dict[int, str]) -> dict[str, Any]:
+    """One trial, with its cases as a key of `shared`; `known` remembers the key of each score table by identity."""
+    if id(trial.score_shas) not in known:
+        cases = {"split": asdict(trial.split), "domains": dict(trial.domains), "score_shas": dict(trial.score_shas)}
+        known[id(trial.score_shas)] = content_id(cases)
+        shared.setdefault(known[id(trial.score_shas)], cases)
+    empty = Split(train=(), val=(), test=(), target=())
+    light = replace(trial, split=empty, domains={}, score_shas={}).to_json()
+    own = {name: value for name, value in light.items() if name not in _SHARED}
+    return {**own, "cases": known[id(trial.score_shas)]}
 
 
 def plan_from_json(plain: Mapping[str, Any]) -> Plan:
@@ -36,7 +56,7 @@ def plan_from_json(plain: Mapping[str, Any]) -> Plan:
     return Plan(
         sweep=plain["sweep"],
         config=plain["config"],
-        trials=tuple(TrialSpec.from_json(trial) for trial in plain["trials"]),
+        trials=tuple(_trial_from_json(trial, plain["cases"]) for trial in plain["trials"]),
         refusals=tuple(Refusal(**{**row, "sources": tuple(row["sources"])}) for row in plain["refusals"]),
         notes=tuple(plain["notes"]),
         version=plain["version"],
@@ -44,15 +64,38 @@ def plan_from_json(plain: Mapping[str, Any]) -> Plan:
     )
 
 
+def _trial_from_json(trial: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) -> TrialSpec:
+    own = {name: value for name, value in trial.items() if name != "cases"}
+    return TrialSpec.from_json({**own, **shared[trial["cases"]]})
+
+
+def _lines(plain: Mapping[str, Any]) -> str:
+    """JSON with one line for each trial, table of cases and short entry, so that two plans can be compared."""
+    entries = [f"{_line(key)}: {_block(value)}" for key, value in plain.items()]
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def _block(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        return "{\n" + ",\n".join(f" {_line(key)}: {_line(inner)}" for key, inner in value.items()) + "\n}"
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f" {_line(inner)}" for inner in value) + "\n]"
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
 def write_plan(plan: Plan, path: Path) -> None:
     """Write plan.json: whole or not at all, whatever happens meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(plan_to_json(plan), indent=1, ensure_ascii=False, allow_nan=False)
+    text = _lines(plan_to_json(plan))
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text + "\n")
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
