@@ -136,3 +136,13 @@ def test_trials_of_one_cell_share_its_id_and_other_cells_do_not(world) -> None:
     groups = {(trial.method, trial.seed): trial.cell_id for trial in planned.trials}
     assert len(planned.trials) == 16
     assert len(set(groups.values())) == len({trial.cell_id for trial in planned.trials}) == 4
+
+
+def test_two_source_sets_with_equal_training_cases_are_still_two_trials(world) -> None:
+    roles = {"c1p0": "train", "c1p1": "val"}
+    cases = [replace(case, split=roles.get(case.patient_id, "test")) for case in world.data_set(4, 2)]
+    pooled = {"sources": ["*/T1W"], "targets": ["C2/T2W"]}
+    first, second = plan(world, cases, protocol={"kind": "explicit", "splits": [*SPLITS, pooled]}).trials
+    assert first.train_sha == second.train_sha
+    assert first.trial_id != second.trial_id
+    assert first.cell_id != second.cell_id
