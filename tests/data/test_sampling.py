@@ -126,15 +126,6 @@ def test_unlabelled_patches_cannot_pass_for_background():
     assert (batch.label == -1).all()
 
 
-def test_the_shares_of_all_workers_make_the_batch_of_one():
-    sampler = PatchSampler(CASES, (4, 4, 4), 4, 0.33, 0)
-    whole = sampler.batch(5)
-    shares = [sampler.batch(5, rank=rank, world_size=2) for rank in range(2)]
-    np.testing.assert_array_equal(np.concatenate([share.image for share in shares]), whole.image)
-    np.testing.assert_array_equal(np.concatenate([share.domain for share in shares]), whole.domain)
-    assert shares[0].case_ids + shares[1].case_ids == whole.case_ids
-
-
 def test_no_cases_is_an_input_error():
     with pytest.raises(InputError, match="0 cases"):
         PatchSampler([], (4, 4, 4), 2, 0.33, 0)

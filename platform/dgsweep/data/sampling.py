@@ -49,18 +49,14 @@ class PatchSampler:
         kept = round(batch * (1 - foreground_fraction))
         self._first_forced = batch if foreground_fraction == 0 else min(kept, batch - 1)
 
-    def batch(self, step: int, *, rank: int = 0, world_size: int = 1) -> PatchBatch:
-        """Patches of a step; with several workers, the share of worker `rank` (the last one takes the rest).
-
-        The patches of all ranks together are those of a single worker.
-        """
-        share = self._batch // world_size
-        places = range(rank * share, self._batch if rank == world_size - 1 else (rank + 1) * share)
-        image = np.full((len(places), 1, *self._patch), PAD_VALUE, dtype=np.float32)
-        label = np.zeros((len(places), *self._patch), dtype=np.int64)
-        domains = self._domains_of(step)[places.start : places.stop]
+    def batch(self, step: int) -> PatchBatch:
+        """Patches of a step; the same for equal seed, step and cases, whatever was drawn before."""
+        image = np.empty((self._batch, 1, *self._patch), dtype=np.float32)  # every patch is filled by _fill
+        label = np.empty((self._batch, *self._patch), dtype=np.int64)
+        domains = self._domains_of(step)
         case_ids = tuple(
-            self._fill(image[row, 0], label[row], int(domains[row]), (step, place)) for row, place in enumerate(places)
+            self._fill(image[place, 0], label[place], int(domain), (step, place))
+            for place, domain in enumerate(domains)
         )
         return PatchBatch(image=image, label=label, domain=domains, case_ids=case_ids)
 
@@ -79,6 +75,9 @@ class PatchSampler:
         case = cases[int(rng.integers(len(cases)))]
         center = _foreground_voxel(case, rng) if place >= self._first_forced else None
         source, target = _window(_shape(case), self._patch, center, rng)
+        if case.image[source].shape != self._patch:
+            image.fill(PAD_VALUE)
+            label.fill(0)
         image[target] = case.image[source]
         if case.label is None:
             label.fill(UNLABELLED)
