@@ -1,6 +1,7 @@
 """MLflow follows the ledger, survives an outage, and can be rebuilt without a run standing twice."""
 
 import dataclasses
+import json
 import logging
 import os
 import shutil
@@ -174,7 +175,7 @@ def test_lost_run_ids_are_found_again_by_tag(uri, ledger, plan):
     ledger.files.mlflow.unlink()
     view_of(uri, ledger).sync(plan, ledger, {})
     assert run_ids(uri) == before
-    assert ledger.files.mlflow.read_text() == kept
+    assert json.loads(ledger.files.mlflow.read_text()) == json.loads(kept)
 
 
 def test_the_ledger_alone_rebuilds_a_lost_database(uri, database, empty_database, ledger, plan):
@@ -278,6 +279,7 @@ CREATOR = """
     from dgsweep.records.ledger import Ledger
     ledger = Ledger(pathlib.Path(sys.argv[2]))
     view = MlflowView(sys.argv[1], "crosspan", ledger.output)
+    print("ready", flush=True)
     sys.stdin.readline()
     view.start(ledger.read_plan())
 """
@@ -290,8 +292,13 @@ def test_drivers_that_start_together_on_no_database_all_get_their_run(tmp_path, 
         ledger = Ledger(tmp_path / f"run{number}")
         ledger.write_plan(dataclasses.replace(plan, sweep=f"sweep{number}"))
         command = [sys.executable, "-c", textwrap.dedent(CREATOR), uri, str(ledger.output)]
-        starters.append(subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    errors = [starter.communicate("go\n")[1] for starter in starters]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        starters.append(subprocess.Popen(command, text=True, **pipes))
+    assert [starter.stdout.readline() for starter in starters] == ["ready\n"] * 3
+    for starter in starters:
+        starter.stdin.write("go\n")
+        starter.stdin.flush()
+    errors = [starter.communicate()[1] for starter in starters]
     assert [error for error in errors if "MLflow" in error] == []
     assert set(runs(uri, "sweep")) == {"sweep0", "sweep1", "sweep2"}
 

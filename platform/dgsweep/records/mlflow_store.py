@@ -97,7 +97,7 @@ class MlflowStore:
 
     def run_ids(self, kind: str) -> dict[str, str]:
         """Key -> run id of every run of a kind."""
-        return {key.key: run.info.run_id for key, run in sorted(self._runs.items(), key=str) if key.kind == kind}
+        return {key.key: run.info.run_id for key, run in self._runs.items() if key.kind == kind}
 
     def ensure(self, key: RunKey, head: RunHead) -> str:
         """Id of the run of a key, which is made if it does not exist, and is up to date with `head`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records import mlflow_pages as pages
-from dgsweep.records.atomic import RecordError, read_json, write_json
+from dgsweep.records.atomic import RecordError, write_json
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_names import live_name
 from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote, without_password
@@ -43,6 +43,7 @@ class MlflowView:
         self._warned = False
         self._points: dict[str, list[tuple[str, int, float, int]]] = {}
         self._flushed_at_s = time.monotonic()
+        self._remembered: dict[str, Any] = {}
 
     def start(self, plan: Plan) -> None:
         """Open the sweep's run, making database and experiment if needed, or going on with an earlier one."""
@@ -167,13 +168,9 @@ class MlflowView:
             "trials": store.run_ids("trial"),
             "summaries": store.run_ids("summary"),
         }
-        path = self._ledger.files.mlflow
-        try:
-            known = read_json(path)
-        except RecordError:
-            known = None
-        if ids != known:
-            write_json(path, ids, durable=False)
+        if ids != self._remembered:
+            write_json(self._ledger.files.mlflow, ids, durable=False)
+            self._remembered = ids
 
 
 def _answers(store: MlflowStore) -> bool:
