@@ -69,7 +69,7 @@ def test_difference_is_paired_case_by_case_within_fold_and_seed(rows):
     assert math.isnan(table.loc["erm", "difference"])
 
 
-def test_p_values_of_a_panel_are_corrected_together(rows):
+def test_p_values_of_the_shifts_of_a_panel_are_corrected_together(rows):
     frames = []
     for sequence in ("T2W", "OOP"):
         for method, gain in (("erm", 0.0), ("gin", 0.2)):

@@ -1,13 +1,13 @@
 """A realistic ledger, written through the real Ledger: 2 methods x 3 source sets x 2 seeds on 8 test patients."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from dgsweep.records.ledger import Ledger
+from dgsweep.report import write_report
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package: this makes report_sweep importable
 
@@ -21,6 +21,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = write_sweep(output, SWEEP)
     write_case_files(output, plan)
     return output
+
+
+@pytest.fixture(scope="session")
+def full_page(full: Path) -> str:
+    """Its page."""
+    return write_report(full).read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -44,7 +50,3 @@ def edit_plan():
         ledger.write_plan(dataclasses.replace(ledger.read_plan(), **fields))
 
     return edit
-
-
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text())

@@ -54,9 +54,10 @@ def method_table(
     metric: str = "dice",
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Method x shift: mean with interval, paired difference to ERM with interval, and p, Holm-corrected per panel.
+    """Method x shift: mean with interval, paired difference to ERM with interval, and p, Holm-corrected.
 
     Differences are taken case by case between trainings on the same sources, fold and seed with the same network.
+    A family of tests is the shifts of a panel, or its in-domain columns.
     """
     values = with_targets(case_values(annotate(cases, plan), metric), by)
     return _compared(values, [*ROW, "role", "target"], bootstrap)
@@ -92,8 +93,18 @@ def empty_references(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFr
 def undefined_counts(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFrame:
     """How many scored rows have no defined precision, recall or relative volume error, by method."""
     rows = last_step(annotate(cases, plan))
+    rows = rows[rows["role"].isin(["in_domain", "target"])]
     names = ["precision", "recall", "volume_error"]
-    return rows[names].isna().groupby(rows["arm"]).sum().reset_index() if len(rows) else pd.DataFrame(columns=names)
+    return rows[names].isna().groupby(rows["arm"]).sum().reset_index()
+
+
+def metric_matrix(
+    cases: pd.DataFrame, plan: Plan | None = None, *, metrics: Sequence[str], bootstrap: Bootstrap = DEFAULT
+) -> pd.DataFrame:
+    """`matrix` of several metrics below each other, with the metric's name in front; undefined values are left out."""
+    parts = [matrix(cases, plan, metric=name, bootstrap=bootstrap).assign(metric=name) for name in metrics]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["metric", *MATRIX]]
 
 
 def in_reading_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -129,8 +140,8 @@ def _compared(values: pd.DataFrame, keys: list[str], bootstrap: Bootstrap) -> pd
         ours = pairs[(pairs[keys] == pd.Series(key)).all(axis=1)]
         rows.append({**key, **asdict(_mean_of_cases(part, bootstrap)), **_paired_columns(ours, bootstrap)})
     table = pd.DataFrame(rows, columns=COMPARISON)
-    # transform would drop the NaN bookkeeping of an empty table, hence the loop over panels
-    for _, family in table.groupby("panel", observed=True):
+    # Shifts are one family of questions and in-domain columns another, in each panel.
+    for _, family in table.groupby(["panel", "role"], observed=True):
         table.loc[family.index, "p_holm"] = holm(family["p"].to_numpy(dtype=float))
     return in_reading_order(table)
 

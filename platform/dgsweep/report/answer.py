@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from dgsweep.analysis.frames import BASELINE
 from dgsweep.analysis.verdict import FEWEST_PATIENTS, LEARNED, MARGIN, Verdict
 from dgsweep.report.forest import difference_mark, shift_name
-from dgsweep.report.texts import count, listed, signed
+from dgsweep.report.texts import count, interval, listed, number, signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +22,17 @@ class Answer:
     reading: str
 
 
-def answer(verdicts: Sequence[Verdict], table: pd.DataFrame, confidence: float) -> Answer:
-    """Sentences from the verdicts and the method x target table of one panel."""
+def answer(verdicts: Sequence[Verdict], table: pd.DataFrame, summary: pd.DataFrame, confidence: float) -> Answer:
+    """Sentences from the verdicts, the method x target table and the summary of one panel."""
     arms = _in_order(verdicts)
     lines = tuple(
         (name, f"{_held(own)} {_compared(table, name, 1 - confidence)}".strip()) for name, own in arms.items()
     )
-    return Answer(headline=_headline(arms), lines=lines, reading=_reading(verdicts, confidence))
+    return Answer(
+        headline=f"{_headline(arms)} {_closest(summary, 1 - confidence)}".strip(),
+        lines=lines,
+        reading=_reading(verdicts, confidence),
+    )
 
 
 def _in_order(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
@@ -53,6 +58,25 @@ def _headline(arms: dict[str, list[Verdict]]) -> str:
     if any("open" in found for found in words.values()):
         return "No method is shown to hold on any shift; for some the intervals are too wide to say."
     return "No method holds on any shift that was judged."
+
+
+def _closest(summary: pd.DataFrame, alpha: float) -> str:
+    """Who is furthest above ERM over all shifts, when corrected p and interval say that it is above."""
+    shifts = summary[summary["role"] == "target"]
+    better: list[Any] = [
+        row for row in shifts.itertuples() if row.paired_cases and difference_mark(row, alpha) == "better"
+    ]
+    if not better:
+        return ""
+    best = max(better, key=_difference)
+    same = (shifts["arm"] == BASELINE) & (shifts["network"] == best.network)
+    against = f" against {number(float(shifts.loc[same, 'mean'].iloc[0]), 2)}" if same.any() else ""
+    gain = f"{signed(best.difference, 2)} {interval(best.difference_low, best.difference_high, 2, with_sign=True)}"
+    return f"Over all shifts {best.arm} is furthest above ERM: Dice {number(best.mean, 2)}{against}, {gain}."
+
+
+def _difference(row: Any) -> float:
+    return float(row.difference)
 
 
 def _held(own: Sequence[Verdict]) -> str:
@@ -81,7 +105,7 @@ def _compared(table: pd.DataFrame, name: str, alpha: float) -> str:
     if rows.empty:
         return ""
     marks = pd.Series([difference_mark(row, alpha) for row in rows.itertuples()]).value_counts()
-    found = [f"{mark} on {marks[mark]}" for mark in ("better", "worse", "not separable") if mark in marks]
+    found = [f"{mark} on {marks[mark]}" for mark in ("better", "worse", "undecided", "not separable") if mark in marks]
     return f"Against ERM, paired by case: {', '.join(found)} of {len(rows)}."
 
 

@@ -64,10 +64,12 @@ def _row(row: Any, alpha: float) -> ForestRow:
 
 
 def difference_mark(row: Any, alpha: float) -> str:
-    """`better`, `worse` or `not separable`: a word needs the corrected p and the interval to agree."""
-    if row.p_holm < alpha and row.difference_low > 0:
-        return "better"
-    return "worse" if row.p_holm < alpha and row.difference_high < 0 else "not separable"
+    """`better` or `worse` when corrected p and interval agree, `undecided` when they do not, else `not separable`."""
+    if not (row.difference_low > 0 or row.difference_high < 0):
+        return "not separable"
+    if not row.p_holm < alpha:
+        return "undecided"
+    return "better" if row.difference_low > 0 else "worse"
 
 
 def _percent(value: float) -> float:

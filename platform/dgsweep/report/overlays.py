@@ -51,18 +51,18 @@ def overlays(rows: pd.DataFrame, evidence: Evidence) -> tuple[list[Overlay], str
 
 
 def _with_prediction(rows: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    """One row per trial and case (mean over structures), ranked within method and domain, kept where a mask exists."""
-    keys = ["arm", "network", "source_set", "domain", "trial_id", "case_id"]
+    """One row per trial and case (mean over structures), ranked by method, role and domain, where a mask exists."""
+    keys = ["arm", "network", "source_set", "role", "domain", "trial_id", "case_id"]
     cases = rows[~rows["empty_reference"].astype(bool)].groupby(keys, observed=True)["dice"].mean().reset_index()
-    groups = cases.groupby(["arm", "network", "domain"], observed=True)["dice"]
+    groups = cases.groupby(["arm", "network", "role", "domain"], observed=True)["dice"]
     cases = cases.assign(rank=groups.rank(method="first", ascending=False).astype(int), of=groups.transform("size"))
     paths = [evidence.ledger.paths(str(row.trial_id)).prediction(str(row.case_id)) for row in cases.itertuples()]
     kept = cases.assign(path=[str(path) for path in paths], kept=[path.is_file() for path in paths])
-    return kept[kept["kept"]]
+    return kept[kept["kept"]].assign(is_home=kept["role"] == "in_domain")
 
 
 def _extremes(cases: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    for _, part in cases.sort_values("rank").groupby(["domain", "arm", "network"], observed=True):
+    for _, part in cases.sort_values("rank").groupby(["domain", "is_home", "arm", "network"], observed=True):
         middle = (part["rank"] - (part["of"] + 1) / 2).abs().to_numpy().argmin()
         picks = {"best": 0, "worst": len(part) - 1, "median": int(middle)}
         shown: set[int] = set()
@@ -75,7 +75,7 @@ def _extremes(cases: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence) -> Overlay:
     caption = (
         f"{what} kept: Dice {number(float(row['dice']), 2)}, rank {row['rank']} of {row['of']}, "
-        f"case {row['case_id']}, trained on {row['source_set']}"
+        f"case {row['case_id']}, trained on {row['source_set']}{' (in-domain)' if row['is_home'] else ''}"
     )
     arm = f"{row['arm']} · {row['network']}" if evidence.several_networks else str(row["arm"])
     place = {"arm": arm, "domain": str(row["domain"]), "caption": caption}
@@ -130,6 +130,8 @@ def draw(
                 axes.contour(plane.astype(float), levels=[0.5], colors=colour, linewidths=1.3, linestyles=line)
         axes.set_title(name, color="white", fontsize=8, pad=2)
         axes.axis("off")
+        if axis != 0:
+            axes.invert_xaxis()  # radiological: the patient's right on the left of the picture
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor="black")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

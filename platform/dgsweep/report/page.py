@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
 from dgsweep.report.answer import answer
@@ -74,10 +75,13 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     values = case_dice(main) if main else None
     names = evidence.states.set_index("trial_id")[["arm", "source_set", "name"]]
     curves = evidence.curves.join(names, on="trial_id", how="inner")
+    by_source: dict[str, list[Any]] = {}
+    for figure in learning_curves(curves, looks, set(main.selected) if main else set()):
+        by_source.setdefault(figure.title.rpartition(": ")[0], []).append(figure)
     return {
         "boxes": distributions(values, looks) if values is not None else [],
         "five_numbers": five_numbers(values) if values is not None else [],
-        "curves": learning_curves(curves, looks, set(main.selected) if main else set()),
+        "curves": by_source,
     }
 
 
@@ -104,15 +108,24 @@ def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
         "rule_meaning": RULE_MEANING.get(panel.rule, ""),
         "warning": panel.warning,
         "several_networks": several,
-        "answer": answer(panel.verdicts, panel.table, evidence.bootstrap.confidence),
+        "answer": answer(panel.verdicts, panel.table, panel.summary, evidence.bootstrap.confidence),
         "maps": heat_maps(panel.by_sequence, several_networks=several),
         "domain_maps": heat_maps(panel.by_domain, several_networks=several),
         "summary": forest_rows(panel.summary, alpha),
         "shifts": forest_rows(panel.table, alpha),
-        "distances": [_distance_row(row) for row in panel.distances.to_dict("records")],
+        "distances": _distances(panel),
+        "undefined": undefined_counts(panel.rows, evidence.plan).to_dict("records"),
         "empty": panel.empty.to_dict("records"),
         "few": bool(len(panel.by_sequence)) and int(panel.by_sequence["patients"].min()) < 6,
     }
+
+
+def _distances(panel: Panel) -> dict[str, list[dict[str, str]]]:
+    """Rows by metric, in the order of shifts, so that methods stand under each other."""
+    ordered = panel.distances.sort_values(["source_set", "role", "target"], kind="stable")
+    names = {"hd95_mm": "HD95", "assd_mm": "ASSD", "hd95_pooled_mm": "HD95 (pooled)"}
+    parts = {name: ordered[ordered["metric"] == metric].to_dict("records") for metric, name in names.items()}
+    return {name: [_distance_row(row) for row in rows] for name, rows in parts.items() if rows}
 
 
 def _distance_row(row: Mapping[Any, Any]) -> dict[str, str]:
@@ -120,7 +133,6 @@ def _distance_row(row: Mapping[Any, Any]) -> dict[str, str]:
         "arm": f"{row['arm']}",
         "network": f"{row['network']}",
         "shift": f"{row['source_set']} → {row['target']}",
-        "metric": {"hd95_mm": "HD95", "assd_mm": "ASSD"}.get(str(row["metric"]), str(row["metric"])),
         "mean": texts.number(row["mean"], 1),
         "interval": texts.interval(row["low"], row["high"], 1),
         "found_mean": texts.number(row["found_mean"], 1),

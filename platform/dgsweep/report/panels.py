@@ -6,11 +6,19 @@ import pandas as pd
 
 from dgsweep.analysis.frames import annotate, case_values, over_repeats, with_targets
 from dgsweep.analysis.selection import select, selected_cases
-from dgsweep.analysis.tables import distance_table, empty_references, matrix, method_summary, method_table
+from dgsweep.analysis.tables import (
+    distance_table,
+    empty_references,
+    matrix,
+    method_summary,
+    method_table,
+    metric_matrix,
+)
 from dgsweep.analysis.verdict import Verdict, judge
 from dgsweep.report.evidence import Evidence
 
-DISTANCES = ("hd95_mm", "assd_mm")
+DISTANCES = ("hd95_mm", "hd95_pooled_mm", "assd_mm")
+OVERLAP = ("dice", "jaccard", "precision", "recall", "nsd", "volume_error")
 WARNING = {
     "oracle": "Oracle: the target's labels took part in the choice. Nobody has these numbers in practice; they are an "
     "upper bound and must not be set beside the main panel.",
@@ -35,6 +43,7 @@ class Panel:
     by_domain: pd.DataFrame
     table: pd.DataFrame
     summary: pd.DataFrame
+    metrics: pd.DataFrame
     distances: pd.DataFrame
     empty: pd.DataFrame
     verdicts: tuple[Verdict, ...]
@@ -89,6 +98,7 @@ def _tables(cases: pd.DataFrame, evidence: Evidence) -> dict[str, pd.DataFrame]:
         "by_domain": matrix(cases, plan, by="domain", bootstrap=draws),
         "table": method_table(cases, plan, bootstrap=draws),
         "summary": method_summary(cases, plan, bootstrap=draws),
+        "metrics": metric_matrix(cases, plan, metrics=OVERLAP, bootstrap=draws),
         "distances": distance_table(cases, plan, metrics=DISTANCES, bootstrap=draws),
         "empty": empty_references(cases, plan),
     }

@@ -31,7 +31,7 @@ def write_report(output: Path, *, images: bool = True) -> Path:
 
 def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame]:
     """File name -> table, as the page shows them but with every digit."""
-    kinds = ("by_sequence", "by_domain", "table", "summary", "distances", "empty")
+    kinds = tuple(_CSV_NAMES)
     tables = {_CSV_NAMES[kind]: _joined(found, kind) for kind in kinds}
     return tables | {
         "trials": evidence.states,
@@ -46,6 +46,7 @@ _CSV_NAMES = {
     "by_domain": "matrix_by_domain",
     "table": "method_by_shift",
     "summary": "method_summary",
+    "metrics": "matrix_all_metrics",
     "distances": "distances",
     "empty": "empty_references",
 }

@@ -3,14 +3,14 @@
   const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const axis = given => ({...given, gridcolor: colour('--line'), linecolor: colour('--line'), zerolinecolor: colour('--line'), automargin: true, title: {text: given?.title?.text ?? given?.title ?? '', standoff: 8}});
   const draw = place => {
-    if (!place.offsetParent) return;
+    if (place.closest('details:not([open])')) return;
     const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
     const layout = {...figure.layout, template: undefined, autosize: true, hovermode: 'closest',
       paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: {color: colour('--ink'), size: 13},
-      margin: {l: 48, r: 10, t: 34, b: 44}, legend: {orientation: 'h', x: 0, y: 1.02, yanchor: 'bottom'},
+      margin: {l: 48, r: 10, t: 34, b: 44}, modebar: {bgcolor: 'rgba(0,0,0,0)', color: colour('--soft'), activecolor: colour('--ink')}, legend: {orientation: 'h', x: 0, y: 1.02, yanchor: 'bottom'},
       hoverlabel: {bgcolor: colour('--panel'), font: {color: colour('--ink')}},
       xaxis: axis(figure.layout.xaxis), yaxis: axis(figure.layout.yaxis)};
-    Plotly.react(place, figure.data, layout, {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
+    Plotly.react(place, figure.data, layout, {responsive: true, displayModeBar: matchMedia('(hover: hover)').matches ? 'hover' : false, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
     seen.add(place);
   };
   const places = [...document.querySelectorAll('.plot')];
