@@ -58,7 +58,7 @@ class MethodDeclaration:
     no_identity_reason: str = ""
     """Why there is no identity setting, where there is none."""
     own_test: str = ""
-    """The property that the method claims: `zero_on_identical_domains`, `depends_on_domain_ids`, `closed_form`, or ''."""
+    """What the method claims: `zero_on_identical_domains`, `depends_on_domain_ids`, `closed_form`, or ''."""
 
 
 @dataclass(frozen=True, kw_only=True)

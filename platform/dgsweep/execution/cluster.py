@@ -1,6 +1,9 @@
 """Start a local Ray or join a running one, and make sure that every node runs the same dgsweep."""
 
 import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +22,7 @@ OBJECT_STORE_BYTES = 256 * 2**20
 """Only specs pass through the object store; scans are read from the cache on disk."""
 
 VERSION_TIMEOUT_S = 120.0
+CONNECT_TIMEOUT_S = 10.0
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 AUTH_VARIABLE = "RAY_AUTH_MODE"
@@ -43,7 +47,8 @@ def ray_session(address: str | None, *, verbose: bool = False) -> Iterator[list[
         return
     address = address or _ambient_address()
     try:
-        _connect(address, verbose=verbose)
+        with _sigterm_kept():
+            _connect(address, verbose=verbose)
         if address:
             require_same_version(ray.nodes())
         yield living_nodes()
@@ -88,11 +93,36 @@ def _connect(address: str | None, *, verbose: bool) -> None:
             **quiet,
         )
         return
+    _require_answer(os.environ.get(ADDRESS_VARIABLE, address) if address == "auto" else address)
     _use_token_if_there_is_one()
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, RayError) as failure:
         raise _unreachable(address, failure) from failure
+
+
+def _require_answer(address: str) -> None:
+    """Raise ResourceError unless `address` is `auto`, or `host:port` where something listens; Ray tries for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise _unreachable(address, ValueError("expected `auto` or `host:port` (the port of `ray start`, often 6379)"))
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as failure:
+        raise _unreachable(address, failure) from failure
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Undo what `ray.init` does to SIGTERM, so that the sweep can stop cleanly."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _use_token_if_there_is_one() -> None:

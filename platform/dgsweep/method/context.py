@@ -145,7 +145,7 @@ class Context:
         """Backpropagate, remembering the first step whose loss was not finite (without waiting for the device)."""
         fresh = (self.first_bad_step < 0) & ~torch.isfinite(loss.detach())
         self.first_bad_step = torch.where(fresh, self.step, self.first_bad_step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     def step_optimizer(self) -> None:
         """Clip the gradient norm and update."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from dgsweep.config.declaration import NetworkDeclaration
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
@@ -27,9 +28,10 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: SegmentationNetwork = implementation(full)
-    return network.to(memory_format=network.memory_format)
+    network.to(memory_format=network.memory_format)  # type: ignore[call-overload]  # torch has it, its stubs do not
+    return network
 
 
-def count_parameters(network: SegmentationNetwork) -> int:
+def count_parameters(network: nn.Module) -> int:
     """Number of trainable values."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

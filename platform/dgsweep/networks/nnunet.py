@@ -1,5 +1,7 @@
 """nnU-Net's plain 3D U-Net: MONAI's DynUNet with the planned topology."""
 
+from typing import Any
+
 from torch import nn
 
 from dgsweep.errors import PlanError
@@ -40,7 +42,7 @@ def build(task: NetworkTask) -> SegmentationNetwork:
     return SegmentationNetwork(core, _taps(core))
 
 
-def _taps(core: nn.Module) -> dict[str, nn.Module]:
+def _taps(core: Any) -> dict[str, nn.Module]:
     taps: dict[str, nn.Module] = {"stem": core.input_block.conv1, "bottleneck": core.bottleneck}
     for index, block in enumerate([core.input_block, *core.downsamples]):
         taps[f"enc{index}"] = block

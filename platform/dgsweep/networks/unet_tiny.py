@@ -1,5 +1,7 @@
 """MONAI's UNet with residual units, in channels-last layout."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -26,13 +28,11 @@ def build(task: NetworkTask) -> SegmentationNetwork:
 
 def _taps(core: nn.Module, levels: int) -> dict[str, nn.Module]:
     taps: dict[str, nn.Module] = {}
-    block = core.model
+    block: Any = core.model
     for level in range(levels - 1):
         taps[f"enc{level}"] = block[0]
         taps[f"enc{level}.pre_norm"] = _first_convolution(block[0])
         block = block[1].submodule
-        if level < levels - 2:
-            continue
     taps["bottleneck"] = block
     taps["stem"] = taps["enc0.pre_norm"]
     return taps

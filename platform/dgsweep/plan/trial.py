@@ -88,7 +88,7 @@ class TrialSpec:
     domains: Mapping[str, str]
     """case id -> domain name, for every case of the split."""
     score_shas: Mapping[str, str]
-    """case id -> fingerprint of what its score depends on beside the trained model (image, label, inference, metrics)."""
+    """case id -> fingerprint of what its score depends on beside the model (image, label, inference, metrics)."""
     train_sha: str
     """Fingerprint of the content of the train and val cases."""
     panel: Panel = "main"

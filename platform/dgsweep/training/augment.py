@@ -42,7 +42,7 @@ def sample_spatial(
     rotated = rng.random(batch) < augment["p_rotate"]
     angles = rng.uniform(-1.0, 1.0, (batch, 3)) * math.radians(augment["rotate_deg"]) * rotated[:, None] * free
     scaled = rng.random(batch) < augment["p_scale"]
-    scale = np.where(scaled, rng.uniform(*augment["scale"], batch), 1.0)
+    scale = np.where(scaled, rng.uniform(float(augment["scale"][0]), float(augment["scale"][1]), batch), 1.0)
     allowed = np.array([axis in augment["mirror_axes"] for axis in "xyz"])
     mirror = (rng.random((batch, 3)) < 0.5) & allowed
     matrices = np.stack([_rotation(*angle) / size for angle, size in zip(angles, scale, strict=True)])

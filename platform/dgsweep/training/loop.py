@@ -1,5 +1,6 @@
-"""The one training loop. It knows no method, no Ray and no MLflow; killed and started again it gives the same numbers."""
+"""The one training loop. It knows no method, no Ray, no MLflow; killed and started again it gives the same numbers."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,17 @@ class TrainTask:
     runtime: Runtime
 
 
-def train(task: TrainTask) -> tuple[Context, Curves]:
+@dataclass(kw_only=True)
+class Training:
+    """A training under way or finished."""
+
+    ctx: Context
+    curves: Curves
+    wall_s: float = 0.0
+    """Seconds spent so far, over all restarts."""
+
+
+def train(task: TrainTask) -> Training:
     """Train to the end of the budget, from the last checkpoint if there is one; a finished training is only loaded.
 
     Raises:
@@ -43,40 +54,43 @@ def train(task: TrainTask) -> tuple[Context, Curves]:
     finished = load_checkpoint(task.checkpoints / FINAL, ctx.device)
     if finished is not None:
         ctx.load_weights(finished["context"])
-        return ctx, Curves.from_state(finished["curves"])
-    curves = _resume(ctx, task)
+        return Training(ctx=ctx, curves=Curves.from_state(finished["curves"]), wall_s=finished["wall_s"])
+    training = _resume(ctx, task)
     feed = Feed(task.spec, task.train, task.runtime)
     try:
-        _run(ctx, curves, feed, task)
+        _run(training, feed, task)
     finally:
         feed.close()
     if task.runtime.leads:
-        _save_final(ctx, curves, task)
-    return ctx, curves
+        _save_final(training, task)
+    return training
 
 
-def load_trained(spec: TrialSpec, checkpoints: Path, runtime: Runtime) -> tuple[Context, Curves] | None:
+def load_trained(spec: TrialSpec, checkpoints: Path, runtime: Runtime) -> Training | None:
     """A finished training, or None."""
     if not (checkpoints / FINAL).exists():
         return None
     return train(TrainTask(spec=spec, train=(), val=(), checkpoints=checkpoints, runtime=runtime))
 
 
-def _resume(ctx: Context, task: TrainTask) -> Curves:
+def _resume(ctx: Context, task: TrainTask) -> Training:
     saved = load_checkpoint(task.checkpoints / LAST, ctx.device)
     if saved is None:
-        return Curves()
+        return Training(ctx=ctx, curves=Curves())
     ctx.load_state_dict(saved["context"])
-    return Curves.from_state(saved["curves"])
+    return Training(ctx=ctx, curves=Curves.from_state(saved["curves"]), wall_s=saved["wall_s"])
 
 
-def _run(ctx: Context, curves: Curves, feed: Feed, task: TrainTask) -> None:
-    spec = task.spec
+def _run(training: Training, feed: Feed, task: TrainTask) -> None:
+    ctx, curves, spec = training.ctx, training.curves, task.spec
+    clock = time.monotonic() - training.wall_s
     eval_every, checkpoint_every = int(spec.training["eval_every"]), int(spec.training["checkpoint_every"])
     ctx.network.train()
     while ctx.step < spec.budget_steps:
         ctx.run_step(feed.batch(ctx.step))
         curves.add_losses(ctx.losses)
+        task.runtime.tick(ctx.step)
+        training.wall_s = time.monotonic() - clock
         last = ctx.step == spec.budget_steps
         due = last or ctx.step % eval_every == 0 or ctx.step % checkpoint_every == 0
         if due or ctx.device.type == "cpu" or ctx.step % CHECK_EVERY == 0:
@@ -86,7 +100,7 @@ def _run(ctx: Context, curves: Curves, feed: Feed, task: TrainTask) -> None:
             if _should_stop(curves, spec):
                 break
         if ctx.step % checkpoint_every == 0 and not last:
-            _save_last(ctx, curves, task)
+            _save_last(training, task)
 
 
 def _evaluate(ctx: Context, curves: Curves, task: TrainTask) -> None:
@@ -117,19 +131,19 @@ def _stop_on_bad_loss(ctx: Context, feed: Feed, task: TrainTask) -> None:
     raise TrialFailedError(f"the loss was not finite at step {bad_step} (cases {cases}); {kept}", kind="nan_loss")
 
 
-def _state(ctx: Context, curves: Curves) -> dict[str, Any]:
-    return {"context": ctx.state_dict(), "curves": curves.state()}
+def _state(training: Training) -> dict[str, Any]:
+    return {"context": training.ctx.state_dict(), "curves": training.curves.state(), "wall_s": training.wall_s}
 
 
-def _save_last(ctx: Context, curves: Curves, task: TrainTask) -> None:
+def _save_last(training: Training, task: TrainTask) -> None:
     if task.runtime.leads:
-        save_checkpoint(_state(ctx, curves), task.checkpoints / LAST)
-    task.runtime.report({"phase": "train", "step": ctx.step, "steps": task.spec.budget_steps})
+        save_checkpoint(_state(training), task.checkpoints / LAST)
+    task.runtime.report({"phase": "train", "step": training.ctx.step, "steps": task.spec.budget_steps})
 
 
-def _save_final(ctx: Context, curves: Curves, task: TrainTask) -> None:
+def _save_final(training: Training, task: TrainTask) -> None:
     """The trained weights without the optimizer, then the resumable state is no longer needed."""
-    state = _state(ctx, curves)
+    state = _state(training)
     del state["context"]["optimizer"]
     save_checkpoint(state, task.checkpoints / FINAL)
     (task.checkpoints / LAST).unlink(missing_ok=True)

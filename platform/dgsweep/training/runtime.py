@@ -14,6 +14,10 @@ def silent(_: Mapping[str, float | int | str]) -> None:
     """A report function that reports to nobody."""
 
 
+def ignore_step(_: int) -> None:
+    """A tick that nobody watches."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
     """One worker of a trial."""
@@ -22,6 +26,9 @@ class Runtime:
     rank: int = 0
     world_size: int = 1
     report: Report = silent
+    """Called at validations and checkpoints, on every worker."""
+    tick: Callable[[int], None] = ignore_step
+    """Called after every step with the number of finished steps."""
 
     @property
     def leads(self) -> bool:

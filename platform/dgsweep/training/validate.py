@@ -26,9 +26,9 @@ def source_validation(ctx: Context, spec: TrialSpec, cases: Sequence[CachedCase]
 def _case_dice(ctx: Context, spec: TrialSpec, case: CachedCase) -> float:
     image = torch.from_numpy(np.array(case.image))[None]
     predicted = predict_probabilities(ctx, image, spec.preprocessing.patch, spec.inference).argmax(dim=0).cpu().numpy()
-    return float(
-        np.mean([_dice(predicted == k, case.label == k) for k in range(1, len(spec.preprocessing.labels) + 1)])
-    )
+    reference = np.asarray(case.label)
+    classes = range(1, len(spec.preprocessing.labels) + 1)
+    return float(np.mean([_dice(np.equal(predicted, k), np.equal(reference, k)) for k in classes]))
 
 
 def _dice(predicted: np.ndarray, reference: np.ndarray) -> float:

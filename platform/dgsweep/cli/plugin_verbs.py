@@ -1,0 +1,109 @@
+"""`dgsweep methods` and `dgsweep networks`: what is installed, what it says of itself, whether it keeps its word."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from dgsweep.cli.show import print_json, print_table
+from dgsweep.config.declaration import Hyperparameter
+
+methods = typer.Typer(help="Domain-generalization methods.", no_args_is_help=True)
+networks = typer.Typer(help="Backbones.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+@methods.command("list")
+def list_methods(as_json: Json = False) -> None:
+    """Every installed method, built-in or from another package."""
+    from dgsweep.method.catalog import method_declarations
+
+    rows = [
+        {
+            "name": item.name,
+            "summary": item.summary,
+            "contrast_inversion": item.requires.contrast_inversion,
+            "min_source_domains": item.requires.min_source_domains,
+            "forward_passes_per_step": item.forward_passes_per_step,
+            "paper": item.paper,
+        }
+        for item in method_declarations().values()
+    ]
+    print_json(rows) if as_json else print_table(rows, ["name", "summary", "contrast_inversion", "min_source_domains"])
+
+
+@methods.command("show")
+def show_method(name: str, as_json: Json = False) -> None:
+    """One method: its card, hyperparameters with defaults and ranges, and search space."""
+    from dgsweep.config.search_space import default_folders, load_space
+    from dgsweep.method.card import read_card
+    from dgsweep.method.catalog import method_declaration
+
+    declaration = method_declaration(name)
+    space = load_space(name, default_folders())
+    document = {**asdict(declaration), "search_space": {key: str(value) for key, value in space.distributions.items()}}
+    if as_json:
+        print_json(document)
+        return
+    typer.echo(read_card(declaration))
+    print_table(_hyperparameter_rows(declaration.hyperparameters), ["name", "default", "allowed", "help", "source"])
+
+
+@methods.command("check")
+def check_method(name: str, as_json: Json = False) -> None:
+    """Run the conformance suite: does the method do what it says, and does it differ from ERM? Exit 1 when not."""
+    from dgsweep.method.catalog import method_declaration
+    from dgsweep.method.conformance import check
+
+    results = [asdict(result) for result in check(method_declaration(name))]
+    failed = sum(1 for result in results if result["outcome"] == "failed")
+    if as_json:
+        print_json({"name": name, "failed": failed, "checks": results})
+    else:
+        print_table(results, ["check", "outcome", "says"])
+        typer.echo(f"{name}: {len(results)} checks, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+@networks.command("list")
+def list_networks(as_json: Json = False) -> None:
+    """Every installed backbone."""
+    from dgsweep.method.catalog import network_declarations
+
+    rows = [
+        {"name": item.name, "dims": item.dims, "summary": item.summary, "paper": item.paper, "licence": item.licence}
+        for item in network_declarations().values()
+    ]
+    print_json(rows) if as_json else print_table(rows, ["name", "dims", "summary", "paper"])
+
+
+@networks.command("show")
+def show_network(
+    name: str,
+    patch: Annotated[str, typer.Option(help="Voxels x,y,z.")] = "64,64,32",
+    spacing_mm: Annotated[str, typer.Option(help="Voxel size x,y,z in mm.")] = "1.5,1.5,3.0",
+    as_json: Json = False,
+) -> None:
+    """One backbone built for a patch: parameters and taps."""
+    from dgsweep.training.describe import describe
+
+    document = describe(name, patch, spacing_mm)
+    if as_json:
+        print_json(document)
+    else:
+        print_table([{"field": key, "value": value} for key, value in document.items()], ["field", "value"])
+
+
+def _hyperparameter_rows(fields: Any) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "default": item.default, "allowed": _allowed(item), "help": item.help, "source": item.source}
+        for name, item in fields.items()
+    ]
+
+
+def _allowed(item: Hyperparameter) -> str:
+    if item.choices is not None:
+        return " | ".join(map(str, item.choices))
+    bounds = ["" if bound is None else f"{bound:g}" for bound in (item.low, item.high)]
+    return "..".join(bounds) if any(bounds) else ""

@@ -1,0 +1,148 @@
+"""`dgsweep plan`, `run`, `status` and `report`."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from dgsweep.cli.show import print_json, print_table, stderr, stdout
+
+SweepFile = Annotated[Path, typer.Argument(help="sweep.yaml", exists=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. budget.steps=500.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+RunFolder = Annotated[Path, typer.Argument(help="Output folder of a sweep, or its sweep.yaml.")]
+PLAN_COLUMNS = [
+    "method",
+    "setting",
+    "network",
+    "sources",
+    "targets",
+    "fold",
+    "seed",
+    "trials",
+    "train",
+    "val",
+    "test",
+    "target",
+]
+
+
+def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_json: Json = False) -> None:
+    """Show what a sweep would run, without running it: cells, trials, scored cases; with --probe a forecast."""
+    from dgsweep.execution.plan_document import plan_document
+    from dgsweep.execution.prepare import prepare
+
+    prepared = prepare(sweep, overrides or [])
+    document = plan_document(prepared)
+    if probe:
+        from dgsweep.execution.probe import probe_plan
+
+        document["forecast"] = probe_plan(prepared, stderr())
+    if as_json:
+        print_json(document)
+        return
+    print_table(document["cells"], PLAN_COLUMNS, title=f"{prepared.plan.sweep}: {len(document['cells'])} cells")
+    for refusal in document["refusals"]:
+        typer.echo(f"refused: {refusal['method']} on {'+'.join(refusal['sources'])}: {refusal['reason']}")
+    for note in document["notes"]:
+        typer.echo(f"note: {note}")
+    print_table([{"what": k, "value": v} for k, v in document["totals"].items()], ["what", "value"], title="totals")
+    if probe:
+        _print_forecast(document["forecast"])
+
+
+def _print_forecast(forecast: dict[str, Any]) -> None:
+    print_table(forecast["measured"], ["method", "network", "s_per_step", "s_per_scored_case", "peak_memory_gb"])
+    print_table([{"what": k, "value": v} for k, v in forecast["totals"].items()], ["what", "value"], title="forecast")
+
+
+def run(
+    sweep: SweepFile,
+    overrides: Overrides = None,
+    executor: Annotated[Literal["ray", "inline"], typer.Option(help="inline: one process, for debugging.")] = "ray",
+    address: Annotated[
+        str | None, typer.Option(help="Running Ray cluster: auto or host:port; default starts Ray here.")
+    ] = None,
+    with_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
+    verbose: Annotated[bool, typer.Option(help="Show what Ray and the workers log.")] = False,
+) -> None:
+    """Run a sweep. Run it again to resume it, or edit the file to extend it: finished trials are never run again."""
+    from dgsweep.execution.prepare import prepare
+    from dgsweep.execution.sweep import run_sweep
+
+    prepared = prepare(sweep, overrides or [])
+    outcome = run_sweep(
+        prepared.config,
+        prepared.plan,
+        prepared.manifest,
+        executor=executor,
+        address=address,
+        console=stderr(),
+        verbose=verbose,
+    )
+    output = Path(prepared.config.output)
+    print_results(output)
+    typer.echo(
+        f"{outcome.done} trials run, {outcome.reused} reused, {len(outcome.failed)} failed, {outcome.wall_s:.0f} s"
+    )
+    if with_report:
+        from dgsweep.report import write_report
+
+        typer.echo(f"report: {write_report(output)}")
+    typer.echo(f"MLflow: mlflow ui --backend-store-uri {shlex.quote(prepared.config.tracking.uri)}")
+    if outcome.failed:
+        print_table([failed._asdict() for failed in outcome.failed], ["trial_id", "name", "cause"], title="failed")
+        typer.echo(f"to retry: {shlex.join(['dgsweep', 'run', str(sweep), *_as_options(overrides or [])])}")
+        raise typer.Exit(1)
+
+
+def _as_options(overrides: list[str]) -> list[str]:
+    return [part for override in overrides for part in ("--set", override)]
+
+
+def print_results(output: Path) -> None:
+    """The source x target matrix of the first selection rule."""
+    from dgsweep.execution.printout import matrix_rows
+    from dgsweep.records.ledger import Ledger
+
+    ledger = Ledger(output)
+    rows, columns, title = matrix_rows(ledger.read_plan(), ledger)
+    if rows:
+        print_table(rows, columns, title=title)
+
+
+def status(
+    target: RunFolder,
+    as_json: Json = False,
+    sync_mlflow: Annotated[bool, typer.Option(help="Rebuild what MLflow lacks from the ledger.")] = False,
+) -> None:
+    """States of the trials of a sweep: done, running (how far), failed (why), planned, stale."""
+    from dgsweep.execution.prepare import output_of
+    from dgsweep.execution.state_table import state_table
+    from dgsweep.records.ledger import Ledger
+
+    ledger = Ledger(output_of(target))
+    rows, counts = state_table(ledger)
+    if sync_mlflow:
+        from dgsweep.execution.sync import sync_mlflow as sync
+
+        sync(ledger)
+    if as_json:
+        print_json({"output": str(ledger.output), "counts": counts, "trials": rows})
+        return
+    print_table(rows, ["name", "state", "step", "steps", "cause", "trial_id"])
+    stdout().print(", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is planned")
+
+
+def report(
+    target: RunFolder,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Pictures of patients in the page.")] = True,
+) -> None:
+    """Write the report of a sweep: one page that opens offline, and tables as CSV."""
+    from dgsweep.execution.prepare import output_of
+    from dgsweep.report import write_report
+
+    typer.echo(str(write_report(output_of(target), images=images)))

@@ -1,0 +1,79 @@
+"""From a sweep file to a plan: config, manifest, declarations, search spaces. Imports no torch."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgsweep.config.anchor import HOME_VARIABLE, anchor_output, anchor_tracking, find_manifest
+from dgsweep.config.load import load_sweep
+from dgsweep.config.schema import SweepConfig
+from dgsweep.config.search_space import default_folders, load_space
+from dgsweep.data.hashes import HashStore
+from dgsweep.data.manifest import Manifest, read_manifest
+from dgsweep.execution.ray_job import inside_ray_job
+from dgsweep.method.catalog import method_declarations, network_declarations
+from dgsweep.plan.build import build_plan
+from dgsweep.plan.trial import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A sweep that is ready to be shown or run."""
+
+    config: SweepConfig
+    """With absolute manifest, output, cache and tracking address."""
+    manifest: Manifest
+    plan: Plan
+
+
+def anchored(config: SweepConfig, sweep_file: Path) -> SweepConfig:
+    """Replace every relative path of a sweep file by an absolute one.
+
+    Raises:
+        ConfigError: the manifest is not there, or a result would land in Ray's temporary copy.
+    """
+    job, home, cwd = inside_ray_job(), os.environ.get(HOME_VARIABLE), Path.cwd()
+    manifest = find_manifest(config.data.manifest, sweep_file, cwd, home)
+    output = anchor_output(config.output, inside_ray_job=job, home=home, cwd=cwd)
+    uri = anchor_tracking(config.tracking.uri, inside_ray_job=job, home=home, cwd=cwd)
+    cache = config.data.cache
+    if cache is not None:
+        cache = str(anchor_output(cache, inside_ray_job=job, home=home, cwd=cwd, field="data.cache"))
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"manifest": str(manifest), "cache": cache}),
+            "output": str(output),
+            "tracking": config.tracking.model_copy(update={"uri": uri}),
+        }
+    )
+
+
+def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
+    """Read a sweep file and everything that it names, and plan it.
+
+    Raises:
+        InputError: with every problem of the stage that found some.
+    """
+    config = anchored(load_sweep(sweep_file, overrides), sweep_file)
+    output = Path(config.output)
+    hashes = HashStore(output / "cache" / "hashes.json" if output.is_dir() else None)
+    manifest = read_manifest(Path(config.data.manifest), config.data, hashes=hashes)
+    folders = default_folders(config.search.spaces, sweep_file.absolute().parent)
+    spaces = {method.name: load_space(method.name, folders) for method in config.methods}
+    plan = build_plan(
+        config,
+        [case.info for case in manifest.cases],
+        manifest.labels,
+        method_declarations(),
+        network_declarations(),
+        spaces,
+    )
+    return Prepared(config=config, manifest=manifest, plan=plan)
+
+
+def output_of(target: Path) -> Path:
+    """Output folder of a sweep, named by the folder itself or by its sweep file."""
+    if target.is_dir():
+        return target.absolute()
+    return Path(anchored(load_sweep(target), target).output)

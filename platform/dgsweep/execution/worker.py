@@ -1,0 +1,182 @@
+"""Runs one trial on one worker: cache, training, prediction, scores, record. The same code inline and on Ray."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import SimpleITK
+import torch
+
+from dgsweep.data.cache import CachedCase, PreprocessCache
+from dgsweep.data.manifest import Case
+from dgsweep.errors import TrialFailedError
+from dgsweep.execution.keep import remove_unwanted_predictions
+from dgsweep.execution.partial_scores import PartialScores
+from dgsweep.execution.pulse import Pulse
+from dgsweep.networks.builder import count_parameters
+from dgsweep.plan.trial import TrialSpec
+from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
+from dgsweep.records.ledger import Ledger
+from dgsweep.records.provenance import collect
+from dgsweep.training.checkpoint import FINAL
+from dgsweep.training.loop import Training, TrainTask, load_trained, train
+from dgsweep.training.runtime import Runtime
+from dgsweep.training.scoring import score_cases, score_tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialJob:
+    """Everything that a worker process is given; it travels between processes."""
+
+    spec: Mapping[str, Any]
+    """spec.json."""
+    output: Path
+    """Folder of the sweep."""
+    cache: Path
+    """Folder of the preprocess cache."""
+    cases: Mapping[str, Case]
+    """case id -> files, for every case of the trial."""
+    threads: int
+    """Threads of each worker: pinned, since the last digits depend on them."""
+    device: str
+    """cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLink:
+    """The wire to whoever runs the worker."""
+
+    rank: int
+    world_size: int
+    report: Callable[[dict[str, float | int | str]], None]
+
+
+def run_trial(job: TrialJob, link: WorkerLink) -> None:
+    """Run one trial to DONE, from wherever an earlier run left it.
+
+    Raises:
+        TrialFailedError: the trial failed; the ledger holds the cause.
+    """
+    spec = TrialSpec.from_json(job.spec)
+    ledger = Ledger(job.output)
+    _pin_threads(job.threads)
+    try:
+        with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
+            _run(spec, ledger, job, _runtime(job, link, pulse))
+    except TrialFailedError as failure:
+        ledger.fail(spec.trial_id, failure.cause, failure.kind)
+        raise
+    except torch.OutOfMemoryError as error:
+        raise _failed(ledger, spec, str(error).split(". ", maxsplit=1)[0], "out_of_memory") from error
+    except Exception as error:  # the one catch-all: a trial that breaks must not take the sweep with it
+        raise _failed(ledger, spec, f"{type(error).__name__}: {error}", "error") from error
+
+
+def _failed(ledger: Ledger, spec: TrialSpec, cause: str, kind: str) -> TrialFailedError:
+    ledger.fail(spec.trial_id, cause, kind, traceback.format_exc())
+    return TrialFailedError(cause, kind=kind)
+
+
+def _pin_threads(threads: int) -> None:
+    torch.set_num_threads(threads)
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
+def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse) -> Runtime:
+    def report(metrics: Mapping[str, float | int | str]) -> None:
+        pulse.update(metrics)
+        link.report(dict(metrics))
+
+    device = torch.device("cuda", torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
+    return Runtime(device=device, rank=link.rank, world_size=link.world_size, report=report, tick=pulse.step)
+
+
+def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> None:
+    started = datetime.now(UTC)
+    if runtime.leads:
+        ledger.begin(spec)
+    training = _trained(spec, ledger, job, runtime)
+    rows = _scores(training, spec, ledger, job, runtime)
+    if runtime.leads:
+        _record(training, rows, spec, ledger, started)
+
+
+def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> Training:
+    checkpoints = ledger.paths(spec.trial_id).checkpoint
+    finished = load_trained(spec, checkpoints, runtime)
+    if finished is not None:
+        return finished
+    cache = PreprocessCache(job.cache)
+    return train(
+        TrainTask(
+            spec=spec,
+            train=_cached(spec.split.train, spec, job, cache),
+            val=_cached(spec.split.val, spec, job, cache),
+            checkpoints=checkpoints,
+            runtime=runtime,
+        )
+    )
+
+
+def _cached(names: tuple[str, ...], spec: TrialSpec, job: TrialJob, cache: PreprocessCache) -> tuple[CachedCase, ...]:
+    """Only train and val cases of the sources come this way, so no target label can."""
+    return tuple(cache.training_case(job.cases[name], spec.preprocessing, spec.domains[name]) for name in names)
+
+
+def _scores(
+    training: Training, spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime
+) -> list[dict[str, Any]]:
+    """Rows of every wanted case; those that an earlier run scored are not scored again."""
+    paths = ledger.paths(spec.trial_id)
+    kept = ledger.valid_cases(spec)
+    done: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in kept.to_dict("records")]
+    have = {row["case_id"] for row in done}
+    tasks = [task for task in score_tasks(spec, job.cases, paths.prediction) if task.case.info.case_id not in have]
+    partial = PartialScores(paths.checkpoint, spec, runtime.rank)
+    mine = [row for task in runtime.share(tasks) for row in partial.rows(task.case.info.case_id)]
+    left = [task for task in runtime.share(tasks) if not partial.has(task.case.info.case_id)]
+    alone = replace(runtime, rank=0, world_size=1)
+    paths.predictions.mkdir(parents=True, exist_ok=True)
+    for number, (task, rows) in enumerate(
+        score_cases(training.ctx, spec, left, PreprocessCache(job.cache), alone), start=1
+    ):
+        partial.add(task.case.info.case_id, rows)
+        mine.extend(rows)
+        runtime.report({"phase": "score", "step": training.ctx.step, "steps": spec.budget_steps,
+                        "scored": number, "to_score": len(left)}) if runtime.world_size == 1 else None  # fmt: skip
+    return done + runtime.gather(mine)
+
+
+def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, ledger: Ledger, started: datetime) -> None:
+    order = {name: i for i, name in enumerate([*spec.split.val, *spec.split.test, *spec.split.target])}
+    ordered = sorted(rows, key=lambda row: order.get(row["case_id"], len(order)))
+    cases = pd.DataFrame(ordered, columns=list(CASE_COLUMNS))
+    for flag in ("distance_penalised", "empty_prediction", "empty_reference"):
+        cases[flag] = cases[flag].astype(bool)
+    ledger.write_cases(spec.trial_id, cases)
+    ledger.write_curves(spec.trial_id, pd.DataFrame(training.curves.rows, columns=list(CURVE_COLUMNS)))
+    ledger.write_provenance(spec.trial_id, {**collect(started_at=started), **_costs(training)})
+    paths = ledger.paths(spec.trial_id)
+    remove_unwanted_predictions(paths.predictions, cases, spec.output_keep)
+    ledger.finish(spec.trial_id, spec)
+    PartialScores.clear(paths.checkpoint)
+
+
+def _costs(training: Training) -> dict[str, Any]:
+    ctx = training.ctx
+    gpu = ctx.device.type == "cuda"
+    return {
+        "train_wall_s": training.wall_s,
+        "steps": ctx.step,
+        "active_steps": ctx.active_steps,
+        "forward_passes": ctx.forward_passes,
+        "parameters": count_parameters(ctx.network),
+        "device": torch.cuda.get_device_name(ctx.device) if gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "peak_device_memory_bytes": torch.cuda.max_memory_allocated(ctx.device) if gpu else None,
+        "checkpoint": FINAL,
+    }

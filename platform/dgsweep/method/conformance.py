@@ -1,0 +1,300 @@
+"""Does a method do what it says, and does it differ from ERM? Behind `dgsweep methods check` and the pytest class.
+
+Everything runs on a synthetic two-domain batch and a network of two convolutions, in about a second on a CPU.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dgsweep.config.declaration import MethodDeclaration
+from dgsweep.method.base import Batch, Method
+from dgsweep.method.catalog import load_implementation
+from dgsweep.method.context import Context, Recipe
+
+STEPS = 6
+PATCH = (16, 16, 8)
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """What one check found."""
+
+    check: str
+    outcome: Outcome
+    says: str
+
+
+class ToyNetwork(nn.Module):
+    """Two convolutions with instance norm between, and the taps that every backbone publishes."""
+
+    def __init__(self, in_channels: int, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.stem = nn.Conv3d(in_channels, 8, 3, padding=1)
+            self.norm = nn.InstanceNorm3d(8, affine=True)
+            self.deep = nn.Conv3d(8, 8, 3, padding=1)
+            self.head = nn.Conv3d(8, 2, 1)
+        self.taps = {"stem": self.stem, "enc0.pre_norm": self.stem, "enc0": self.norm, "bottleneck": self.deep}
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Logits (B, 2, X, Y, Z)."""
+        return [self.head(torch.relu(self.deep(torch.relu(self.norm(self.stem(image))))))]
+
+
+def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
+    """Bright ellipsoids on noise; the second domain has inverted contrast and another scale."""
+    generator = torch.Generator().manual_seed(seed)
+    axes = torch.meshgrid(*[torch.linspace(-1, 1, size) for size in PATCH], indexing="ij")
+    images, labels = [], []
+    for index in range(n):
+        centre = torch.rand(3, generator=generator) * 0.8 - 0.4
+        distance = sum((axis - shift) ** 2 for axis, shift in zip(axes, centre, strict=True))
+        label = torch.as_tensor(distance < 0.2).long()
+        sign = 1.0 if index % n_domains == 0 else -0.7
+        images.append(sign * label.float() + 0.3 * torch.randn(PATCH, generator=generator))
+        labels.append(label)
+    domain = torch.arange(n) % n_domains
+    return Batch(
+        image=torch.stack(images)[:, None],
+        label=torch.stack(labels),
+        domain=domain,
+        case_ids=tuple(f"toy{i}" for i in range(n)),
+    )
+
+
+def check(declaration: MethodDeclaration) -> list[CheckResult]:
+    """Run every check of the suite; none raises, a crash of the method is a failed check that says so."""
+    if not declaration.requires.trainable:
+        return [CheckResult(check="trains", outcome="skipped", says="the method is not trained")]
+    return [_guarded(name, test, declaration) for name, test in CHECKS.items()]
+
+
+def make_method(declaration: MethodDeclaration, values: Mapping[str, Any] | None = None) -> Method:
+    """The method with its defaults, some of them replaced."""
+    fields = {name: item.default for name, item in declaration.hyperparameters.items()} | dict(values or {})
+    method: Method = load_implementation(declaration)(**fields)
+    return method
+
+
+def make_context(method: Method, *, n_domains: int = 2, seed: int = 0) -> Context:
+    """A context around the toy network."""
+    recipe = Recipe(
+        budget_steps=STEPS, optimizer="sgd", learning_rate=1e-2, momentum=0.9, schedule="constant", seed=seed
+    )
+    return Context(ToyNetwork(method.in_channels(1), seed).train(), method, recipe, n_domains=n_domains)
+
+
+def trained(method: Method, *, batch: Callable[[int], Batch] = toy_batch, steps: int = STEPS) -> Context:
+    """The context after some steps on toy batches."""
+    ctx = make_context(method)
+    for step in range(steps):
+        ctx.run_step(batch(step))
+    return ctx
+
+
+def same_weights(first: Context, second: Context) -> bool:
+    """Whether two contexts hold the same network, bit for bit."""
+    theirs = second.network.state_dict()
+    return all(torch.equal(value, theirs[name]) for name, value in first.network.state_dict().items())
+
+
+def _guarded(
+    name: str, test: Callable[[MethodDeclaration], CheckResult], declaration: MethodDeclaration
+) -> CheckResult:
+    try:
+        return test(declaration)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as error:
+        return CheckResult(check=name, outcome="failed", says=f"it crashed: {type(error).__name__}: {error}")
+
+
+def _result(name: str, passed: bool, good: str, bad: str) -> CheckResult:
+    return CheckResult(check=name, outcome="passed" if passed else "failed", says=good if passed else bad)
+
+
+def _skip(name: str, why: str) -> CheckResult:
+    return CheckResult(check=name, outcome="skipped", says=why)
+
+
+def fields_match(declaration: MethodDeclaration) -> CheckResult:
+    """The declared hyperparameters are exactly the fields of the class."""
+    fields = set(getattr(load_implementation(declaration), "__dataclass_fields__", {}))
+    declared = set(declaration.hyperparameters)
+    odd = sorted(fields ^ declared)
+    return _result("fields match", not odd, "declaration and class agree", f"only on one side: {', '.join(odd)}")
+
+
+def equals_erm_at_identity(declaration: MethodDeclaration) -> CheckResult:
+    """At its identity setting the method is ERM, bit for bit."""
+    name = "identity equals ERM"
+    if declaration.identity is None:
+        reason = declaration.no_identity_reason
+        return (
+            _skip(name, reason)
+            if reason
+            else _result(name, False, "", "it declares neither an identity nor the reason why not")
+        )
+    same = same_weights(trained(make_method(declaration, declaration.identity)), trained(Method()))
+    return _result(name, same, "bit for bit", f"with {dict(declaration.identity)} the weights differ from ERM's")
+
+
+def differs_from_erm(declaration: MethodDeclaration) -> CheckResult:
+    """With its defaults the method updates the weights differently from ERM."""
+    name = "differs from ERM"
+    if declaration.name == "erm":
+        return _skip(name, "it is ERM")
+    same = same_weights(trained(make_method(declaration)), trained(Method()))
+    return _result(
+        name, not same, "the weights differ", "ERM in disguise: after training the weights are ERM's, bit for bit"
+    )
+
+
+def is_active(declaration: MethodDeclaration) -> CheckResult:
+    """The method's own mechanism took part in at least one step."""
+    name = "active"
+    if declaration.name == "erm":
+        return _skip(name, "it has no mechanism of its own")
+    active = trained(make_method(declaration)).active_steps
+    return _result(
+        name, active > 0, f"active in {active} of {STEPS} steps", "it was active in no step (ctx.mark_active())"
+    )
+
+
+def resumes_exactly(declaration: MethodDeclaration) -> CheckResult:
+    """Stopped in the middle and resumed, it gives the same weights as the straight run."""
+    straight = trained(make_method(declaration))
+    half = trained(make_method(declaration), steps=STEPS // 2)
+    resumed = make_context(make_method(declaration))
+    resumed.load_state_dict(copy.deepcopy(half.state_dict()))
+    for step in range(STEPS // 2, STEPS):
+        resumed.run_step(toy_batch(step))
+    same = same_weights(straight, resumed)
+    return _result(
+        "resumes exactly",
+        same,
+        "bit for bit",
+        "the resumed run gives other weights: keep state in ctx.state or ctx.modules",
+    )
+
+
+def survives_odd_patches(declaration: MethodDeclaration) -> CheckResult:
+    """No NaN on a patch without foreground, a constant patch, and a batch of two."""
+    bad = [
+        what
+        for what, batch in _odd_batches().items()
+        if not _finite(trained(make_method(declaration), batch=batch, steps=2))
+    ]
+    return _result("survives odd patches", not bad, "finite", f"not finite on: {', '.join(bad)}")
+
+
+def _odd_batches() -> dict[str, Callable[[int], Batch]]:
+    def changed(batch: Batch, image: Tensor, label: Tensor) -> Batch:
+        return Batch(image=image, label=label, domain=batch.domain, case_ids=batch.case_ids)
+
+    def empty(step: int) -> Batch:
+        batch = toy_batch(step)
+        return changed(batch, batch.image, torch.zeros_like(batch.label))
+
+    def constant(step: int) -> Batch:
+        batch = toy_batch(step)
+        return changed(batch, torch.ones_like(batch.image), batch.label)
+
+    return {"empty foreground": empty, "constant image": constant, "batch of two": lambda step: toy_batch(step, n=2)}
+
+
+def _finite(ctx: Context) -> bool:
+    weights_ok = all(bool(torch.isfinite(value).all()) for value in ctx.network.state_dict().values())
+    return weights_ok and int(ctx.first_bad_step) < 0
+
+
+def inverts_as_declared(declaration: MethodDeclaration) -> CheckResult:
+    """On a ramp image, a method that declares contrast inversion shows the ramp upside down at times, others never."""
+    name = "contrast inversion"
+    method = make_method(declaration)
+    ctx = make_context(method)
+    ramp = torch.linspace(-2, 2, PATCH[0]).view(1, 1, -1, 1, 1).expand(4, 1, *PATCH).contiguous()
+    batch = Batch(
+        image=ramp, label=torch.zeros(4, *PATCH, dtype=torch.long), domain=torch.arange(4) % 2, case_ids=("r",) * 4
+    )
+    lowest = math.inf
+    for step in range(30):
+        ctx.step = step
+        ctx.generator.manual_seed(step)
+        for view in method.views(ctx, batch):
+            if view.image.shape == ramp.shape:
+                lowest = min(lowest, float((view.image[:, 0] * ramp[:, 0]).mean(dim=(1, 2, 3)).min()))
+    if lowest is math.inf:
+        return _skip(name, "its views are no images")
+    seen, declared = "yes" if lowest < 0 else "no", declaration.requires.contrast_inversion
+    return _result(name, seen == declared, f"declared and seen: {seen}", f"declared {declared}, seen {seen}")
+
+
+def own_claim_holds(declaration: MethodDeclaration) -> CheckResult:
+    """The property that the method claims for itself."""
+    name, claim = "own claim", declaration.own_test
+    if claim == "depends_on_domain_ids":
+        swapped = trained(make_method(declaration), batch=_permuted)
+        differs = not same_weights(trained(make_method(declaration)), swapped)
+        return _result(
+            name, differs, "permuting the domains changes the update", "permuting the domains changes nothing"
+        )
+    if claim == "zero_on_identical_domains":
+        return _zero_on_identical_domains(name, declaration)
+    return _skip(
+        name, f"{claim}: shown by the method's own test" if claim else "it claims nothing that can be tested here"
+    )
+
+
+def _permuted(step: int) -> Batch:
+    batch = toy_batch(step)
+    return Batch(
+        image=batch.image,
+        label=batch.label,
+        domain=batch.domain.flip(0) ^ (torch.arange(4) // 2),
+        case_ids=batch.case_ids,
+    )
+
+
+def _zero_on_identical_domains(name: str, declaration: MethodDeclaration) -> CheckResult:
+    method = make_method(declaration)
+    ctx = make_context(method)
+    ctx.step = STEPS - 1
+    half = toy_batch(0, n=2)
+    doubled = {key: torch.cat([getattr(half, key)] * 2) for key in ("image", "label")}
+    batch = Batch(**doubled, domain=torch.tensor([0, 0, 1, 1]), case_ids=half.case_ids * 2)
+    terms = method.loss(ctx, batch, method.views(ctx, batch))
+    penalties = {key: float(value) for key, value in terms.items() if key != "segmentation"}
+    zero = bool(penalties) and all(abs(value) < 1e-5 for value in penalties.values())
+    return _result(
+        name, zero, "the penalty is zero on identical domains", f"penalties on identical domains: {penalties or 'none'}"
+    )
+
+
+CHECKS: dict[str, Callable[[MethodDeclaration], CheckResult]] = {
+    "fields match": fields_match,
+    "identity equals ERM": equals_erm_at_identity,
+    "differs from ERM": differs_from_erm,
+    "active": is_active,
+    "resumes exactly": resumes_exactly,
+    "survives odd patches": survives_odd_patches,
+    "contrast inversion": inverts_as_declared,
+    "own claim": own_claim_holds,
+}
+
+
+class MethodConformance:
+    """Pytest class for plugin authors: `class TestMine(MethodConformance): declaration = DECLARATION`."""
+
+    declaration: MethodDeclaration
+
+    def test_the_method_keeps_its_word(self) -> None:
+        """Every check of the suite passes."""
+        failed = [f"{result.check}: {result.says}" for result in check(self.declaration) if result.outcome == "failed"]
+        assert not failed, "\n".join(failed)  # noqa: S101 - this is a test
