@@ -86,7 +86,9 @@ def _case(folder: Path, case_id: str) -> Case:
         case_id=case_id, patient_id=f"p-{case_id}", center=center, sequence=sequence, labelled=True,
         image_sha=f"image-{case_id}", label_sha=f"label-{case_id}", shape=(8, 8, 8),
     )  # fmt: skip
-    return Case(info=info, image=folder / f"{case_id}.nii.gz", label=folder / f"{case_id}_label.nii.gz", label_values={})
+    return Case(
+        info=info, image=folder / f"{case_id}.nii.gz", label=folder / f"{case_id}_label.nii.gz", label_values={}
+    )
 
 
 def quiet() -> Console:
@@ -119,9 +121,9 @@ def _role(spec: TrialSpec, case_id: str) -> str:
 
 
 def make_run(diary: Path, *, behaviour: Mapping[str, str] | None = None, seconds: float = 0.0) -> Run:
-    """A run function that notes each attempt of each rank in `diary`; `behaviour` maps a trial id to what goes wrong.
+    """A run function that notes each attempt of each rank in `diary`; `behaviour`: trial id -> what goes wrong.
 
-    `fails`: by itself, on rank 0. `dies`: the process of the last rank is killed, every time. `dies_once`: only the first.
+    `fails`: by itself, on rank 0. `dies`: the process of the last rank is killed, every time. `dies_once`: only once.
     """
     wrong = dict(behaviour or {})
     diary.mkdir(exist_ok=True)

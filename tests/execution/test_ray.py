@@ -6,7 +6,7 @@ import pytest
 from execution_stand_in import make_config, make_manifest, make_plan, make_run, make_spec, quiet, read_diary
 
 from dgsweep.errors import InputError, ResourceError
-from dgsweep.execution.cluster import ray_session, require_same_version
+from dgsweep.execution.cluster import require_same_version
 from dgsweep.execution.events import Run
 from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.sweep import run_sweep
@@ -87,14 +87,3 @@ def test_a_failure_of_one_rank_ends_the_trial_for_all(tmp_path: Path) -> None:
     run = make_run(tmp_path / "diary", behaviour={"pair": "fails"})
     outcome = sweep(tmp_path, make_plan(make_spec("pair")), run, workers_per_trial=2)
     assert [failed.cause for failed in outcome.failed] == ["the loss is not a number at step 2"]
-
-
-@pytest.mark.slow
-def test_an_address_where_nothing_answers_exits_2() -> None:
-    import ray
-
-    if ray.is_initialized():
-        pytest.skip("an open connection is used, whatever the address")
-    with pytest.raises(ResourceError, match=r"address 127\.0\.0\.1:1") as refused, ray_session("127.0.0.1:1"):
-        pass
-    assert refused.value.exit_code == 2

@@ -21,7 +21,9 @@ from dgsweep.records.ledger import Ledger
 def sweep(folder: Path, plan: Plan, run: Run, **resources: int) -> SweepOutcome:
     config = make_config(folder, **resources)
     manifest = make_manifest(folder)
-    return run_sweep(config, plan, manifest, executor="inline", console=quiet(), run=run, resume_command="dgsweep run x")
+    return run_sweep(
+        config, plan, manifest, executor="inline", console=quiet(), run=run, resume_command="dgsweep run x"
+    )
 
 
 def test_a_finished_trial_is_not_run_again(tmp_path: Path) -> None:
