@@ -9,10 +9,8 @@ from dgsweep.errors import InputError
 from dgsweep.records.ledger import Ledger
 from dgsweep.report import write_report
 
-
-SECTIONS = (
-    "totals answer matrix methods cases distances curves pictures costs failures provenance".split()  # as a reader asks
-)
+SECTIONS = ["totals", "answer", "matrix", "methods", "cases", "distances"]
+SECTIONS += ["curves", "pictures", "costs", "failures", "provenance"]
 
 
 def text_of(output, **options):

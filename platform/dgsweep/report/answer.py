@@ -56,7 +56,9 @@ def _headline(arms: dict[str, list[Verdict]]) -> str:
     if some:
         return f"No method holds on every shift; {listed(some)} {'holds' if len(some) == 1 else 'hold'} on some."
     if any("open" in found for found in words.values()):
-        return "No method is shown to hold on any shift; for some the intervals are too wide to say."
+        return (
+            "No method is shown to hold on any shift; some stay open: too few patients or too wide an interval to say."
+        )
     return "No method holds on any shift that was judged."
 
 
