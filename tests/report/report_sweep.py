@@ -129,9 +129,21 @@ def write_trial(ledger: Ledger, spec: TrialSpec) -> None:
     passes = STEPS * (1 if spec.method == "erm" else 2)
     ledger.write_provenance(
         spec.trial_id,
-        {"wall_s": wall, "forward_passes": passes, "python": "3.11", "dgsweep": "0.1.0", "packages": {"torch": "2.10"}},
+        {
+            "wall_s": wall,
+            "forward_passes": passes,
+            "active_steps": sweep_active(spec),
+            "python": "3.11",
+            "dgsweep": "0.1.0",
+            "packages": {"torch": "2.10"},
+        },
     )
     ledger.finish(spec.trial_id, spec)
+
+
+def sweep_active(spec: TrialSpec) -> int:
+    """`gin_off` stands for a method whose schedule never began; ERM has nothing to switch on."""
+    return 0 if spec.method in ("erm", "gin_off") else STEPS
 
 
 def case_row(spec: TrialSpec, case: str) -> dict[str, object]:

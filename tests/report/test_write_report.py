@@ -151,3 +151,11 @@ def test_page_carries_plotly_once_and_names_no_outside_address(full_page):
 def test_folder_without_a_plan_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"no plan\.json"):
         write_report(tmp_path)
+
+
+def test_a_method_that_was_never_active_is_called_erm_by_another_name(build):
+    assert "gin_off: active in no step" in text_of(build(methods=("erm", "gin_off")))
+
+
+def test_a_method_that_was_active_is_not(full_page):
+    assert "active in no step" not in visible(full_page)

@@ -82,8 +82,8 @@ def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence) -> Overlay:
     files = evidence.files.get(str(row["case_id"]), {})
     values = tuple(evidence.specs[str(row["trial_id"])].preprocessing.labels.values())
     try:
-        image, spacing = _read(Path(files.get("image", "")))
-        label, _ = _read(Path(files.get("label", "")))
+        image, spacing = _read(Path(files.get("image") or ""))
+        label, _ = _read(Path(files.get("label") or ""))
         mask, _ = _read(Path(str(row["path"])))
     except (OSError, ImageFileError, ValueError, EOFError) as error:
         return Overlay(**place, problem=f"not drawn: {error}")

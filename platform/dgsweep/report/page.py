@@ -18,7 +18,16 @@ from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
-from dgsweep.report.totals import budget, cost_rows, cost_table, is_finished, scope, tiles, unfinished_searches
+from dgsweep.report.totals import (
+    budget,
+    cost_rows,
+    cost_table,
+    idle_methods,
+    is_finished,
+    scope,
+    tiles,
+    unfinished_searches,
+)
 
 PREFERRED = ("erm",)
 
@@ -62,6 +71,7 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
         "budget": sentence,
         "unfinished_searches": unfinished_searches(evidence.plan, done),
         "costs": list(cost_rows(cost_table(evidence))),
+        "idle": idle_methods(evidence),
         "failures": states[states["state"] == "failed"].to_dict("records"),
         "waiting": states[states["state"].isin(["running", "planned", "stale", "pruned"])].to_dict("records"),
         "refusals": evidence.plan.refusals,

@@ -1,10 +1,12 @@
 """What ran, what failed, whether the budget was equal, and what it cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from dgsweep.analysis.frames import BASELINE
 from dgsweep.plan.trial import Plan
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.texts import count, duration, listed
@@ -87,10 +89,10 @@ def cost_table(evidence: Evidence) -> pd.DataFrame:
         {
             "arm": evidence.states.set_index("trial_id").at[trial_id, "arm"],
             "network": evidence.specs[trial_id].network,
-            "steps": evidence.specs[trial_id].budget_steps,
-            "wall_s": _real(found.get("wall_s")),
-            "forward_per_step": _real(found.get("forward_passes")) / max(1, evidence.specs[trial_id].budget_steps),
-            "device": str(found.get("device") or found.get("cpu") or ""),
+            "steps": _steps(found, evidence, trial_id),
+            "wall_s": _real(found.get("train_wall_s", found.get("wall_s"))),
+            "forward_per_step": _real(found.get("forward_passes")) / max(1, _steps(found, evidence, trial_id)),
+            "device": _device(found),
         }
         for trial_id, found in evidence.provenance.items()
     ]
@@ -124,6 +126,23 @@ def cost_rows(table: pd.DataFrame) -> Iterator[dict[str, str]]:
             "forward": f"{forward:.2f}" if forward == forward else "not recorded",  # noqa: PLR0124 - NaN differs from itself
             "device": f"{row['device']}",
         }
+
+
+def idle_methods(evidence: Evidence) -> list[str]:
+    """Methods that took part in no step of a finished trial, so that they are ERM by another name there."""
+    arms = evidence.states.set_index("trial_id")["arm"]
+    idle = {str(arms[key]) for key, found in evidence.provenance.items() if found.get("active_steps") == 0}
+    return sorted(idle - {str(arms[key]) for key, spec in evidence.specs.items() if spec.method == BASELINE})
+
+
+def _steps(found: Mapping[str, Any], evidence: Evidence, trial_id: str) -> int:
+    """Steps that were taken, which early stopping may make fewer than the budget."""
+    return int(found.get("steps") or evidence.specs[trial_id].budget_steps)
+
+
+def _device(found: Mapping[str, Any]) -> str:
+    device = str(found.get("device") or "cpu")
+    return str(found.get("cpu") or device) if device == "cpu" else device
 
 
 def _cost(arm: str, network: str, part: pd.DataFrame) -> dict[str, object]:
