@@ -16,10 +16,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 RunFolder = Annotated[Path, typer.Argument(help="Output folder of a sweep, or its sweep.yaml.")]
 PLAN_COLUMNS = [
     "method",
-    "setting",
     "network",
-    "sources",
-    "targets",
+    "trained_on",
+    "target_domains",
     "fold",
     "seed",
     "trials",
@@ -44,7 +43,8 @@ def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_
     if as_json:
         print_json(document)
         return
-    print_table(document["cells"], PLAN_COLUMNS, title=f"{prepared.plan.sweep}: {len(document['cells'])} cells")
+    cells = [{**cell, "trained_on": cell["sources_label"], "target_domains": len(cell["targets"])} for cell in document["cells"]]
+    print_table(cells, PLAN_COLUMNS, title=f"{prepared.plan.sweep}: {len(document['cells'])} cells")
     for refusal in document["refusals"]:
         typer.echo(f"refused: {refusal['method']} on {'+'.join(refusal['sources'])}: {refusal['reason']}")
     for note in document["notes"]:

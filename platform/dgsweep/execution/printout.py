@@ -11,6 +11,9 @@ from dgsweep.records.ledger import Ledger
 
 MARK = "*"
 """Marks the in-domain cell of a row."""
+ROW_NAMES = {"arm": "method", "source_set": "trained_on", "network": "network", "panel": "panel"}
+"""Columns that tell rows apart -> how they are called in the printout."""
+ALWAYS_SHOWN = ("arm", "source_set")
 
 
 def matrix_rows(plan: Plan, ledger: Ledger) -> tuple[list[dict[str, Any]], list[str], str]:
@@ -24,24 +27,25 @@ def matrix_rows(plan: Plan, ledger: Ledger) -> tuple[list[dict[str, Any]], list[
         return [], [], ""
     table = matrix(chosen, plan)
     table = table[table["role"] != "val"]
-    keys = (
-        ["method", "setting", "network", "sources_label"]
-        if "sources_label" in table
-        else ["method", "setting", "network", "sources"]
-    )
-    rows = [_row(dict(zip(keys, names, strict=True)), part) for names, part in table.groupby(keys, sort=False)]
-    targets = [str(target) for target in dict.fromkeys(table["target"])]
-    columns = [key for key in keys if table[key].nunique() > 1 or key in {"method", keys[-1]}]
-    title = (
-        f"Dice, mean [95 % interval over patients], rows: trained on, columns: tested on, {MARK} in-domain, rule {rule}"
-    )
-    return rows, [*columns, *targets], title
+    keys = [key for key in ROW_NAMES if table[key].nunique() > 1 or key in ALWAYS_SHOWN]
+    rows = [
+        {ROW_NAMES[key]: name for key, name in zip(keys, names, strict=True)} | _cells(part)
+        for names, part in table.groupby(keys, sort=False)
+    ]
+    columns = [*[ROW_NAMES[key] for key in keys], *_targets(plan, table)]
+    return rows, columns, f"mean Dice [95 % interval over patients] by tested sequence; {MARK} in-domain; rule {rule}"
 
 
-def _row(names: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
-    cells = {
+def _targets(plan: Plan, table: pd.DataFrame) -> list[str]:
+    """Columns in the order of the source sets where they share names, then the rest."""
+    known = list(dict.fromkeys(spec.sources_label for spec in plan.trials))
+    names = [str(name) for name in dict.fromkeys(table["target"])]
+    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+
+
+def _cells(part: pd.DataFrame) -> dict[str, str]:
+    return {
         str(cell["target"]): f"{cell['mean']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
         + (MARK if cell["role"] == "in_domain" else "")
         for cell in part.to_dict("records")
     }
-    return {**names, **cells}

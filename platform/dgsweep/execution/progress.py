@@ -76,7 +76,7 @@ class SweepProgress:
             self._done += not cause
         name = trial.name if trial else trial_id
         text = f"failed  {name}: {_first_line(cause)}" if cause else f"done    {name}"
-        self._console.print(text, style="red" if cause else None, markup=False, highlight=False)
+        self._console.print(text, style="red" if cause else None, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -91,7 +91,7 @@ class SweepProgress:
             watcher.join()
             if self._bars:
                 self._bars.close()
-            self._console.print(self.line(), markup=False, highlight=False)
+            self._console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
 
     def line(self) -> str:
         """One plain line: done, running, failed, estimated time to go, and each running trial."""
@@ -119,7 +119,7 @@ class SweepProgress:
                     self._bars.caption(f"{self._failed} failed, about {_duration(self._eta_s())} to go")
             elif time.monotonic() - self._last_line_s >= LINE_EVERY_S:
                 self._last_line_s = time.monotonic()
-                self._console.print(self.line(), markup=False, highlight=False)
+                self._console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Bars:

@@ -20,5 +20,6 @@ def state_table(ledger: Ledger) -> tuple[list[dict[str, Any]], dict[str, int]]:
     counts: dict[str, int] = {}
     for row in rows:
         row["state"] = str(row["state"])
+        row["step"] = row["steps"] if row["state"] == "done" else row["step"]
         counts[row["state"]] = counts.get(row["state"], 0) + 1
     return rows, counts

@@ -26,6 +26,7 @@ def _row(trials: list[TrialSpec]) -> dict[str, Any]:
         "network": first.network,
         "sources": list(first.sources),
         "targets": list(first.targets),
+        "sources_label": first.sources_label,
         "fold": first.fold,
         "seed": first.seed,
         "trials": len(trials),

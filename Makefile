@@ -1,0 +1,51 @@
+# The two that matter: `make demo` runs the main job, `make test` passes the tests. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := runs/demo
+
+.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel clean-demo
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
+	$(BIN)/dgsweep run examples/demo/sweep.yaml
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m "slow"
+
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m "gpu"
+
+lint: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+arch: $(STAMP)
+	$(BIN)/lint-imports
+
+conformance: $(STAMP)
+	for name in $$($(BIN)/dgsweep methods list --json | $(BIN)/python -c "import json, sys; print(*[m['name'] for m in json.load(sys.stdin)])"); do $(BIN)/dgsweep methods check $$name || exit 1; done
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py
+
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean-demo:
+	rm -rf $(DEMO)
