@@ -13,6 +13,11 @@ from dgsweep.errors import MethodError
 METHOD_GROUP = "dgsweep.methods"
 NETWORK_GROUP = "dgsweep.networks"
 
+BROKEN_IMPORT = (
+    ImportError, AttributeError, SyntaxError, TypeError, ValueError, NameError, LookupError, OSError, RuntimeError,
+)  # fmt: skip
+"""What importing a stranger's module raises when it is broken: `DECLARATION = MethodDeclaration(typo=1)` and the like."""
+
 DeclarationT = TypeVar("DeclarationT", MethodDeclaration, NetworkDeclaration)
 
 
@@ -43,8 +48,9 @@ def load_implementation(declaration: MethodDeclaration | NetworkDeclaration) -> 
     module_name, _, attribute = declaration.implementation.partition(":")
     try:
         return getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise MethodError(f"{declaration.name}: cannot load {declaration.implementation!r}: {error}") from error
+    except BROKEN_IMPORT as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise MethodError(f"{declaration.name}: cannot load {declaration.implementation!r}: {cause}") from error
 
 
 def _load(group: str, kind: type[DeclarationT]) -> dict[str, DeclarationT]:
@@ -61,8 +67,9 @@ def _load(group: str, kind: type[DeclarationT]) -> dict[str, DeclarationT]:
 def _load_one(entry: EntryPoint, kind: type[DeclarationT]) -> DeclarationT:
     try:
         declaration = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise MethodError(f"entry point {entry.name} = {entry.value} cannot be loaded: {error}") from error
+    except BROKEN_IMPORT as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise MethodError(f"entry point {entry.name} = {entry.value} cannot be loaded: {cause}") from error
     if not isinstance(declaration, kind) or declaration.name != entry.name:
         raise MethodError(f"entry point {entry.name} = {entry.value} is no {kind.__name__} named {entry.name!r}")
     return declaration

@@ -270,7 +270,7 @@ def _zero_on_identical_domains(name: str, declaration: MethodDeclaration) -> Che
     doubled = {key: torch.cat([getattr(half, key)] * 2) for key in ("image", "label")}
     batch = Batch(**doubled, domain=torch.tensor([0, 0, 1, 1]), case_ids=half.case_ids * 2)
     terms = method.loss(ctx, batch, method.views(ctx, batch))
-    penalties = {key: float(value) for key, value in terms.items() if key != "segmentation"}
+    penalties = {key: float(value.detach()) for key, value in terms.items() if key != "segmentation"}
     zero = bool(penalties) and all(abs(value) < 1e-5 for value in penalties.values())
     return _result(
         name, zero, "the penalty is zero on identical domains", f"penalties on identical domains: {penalties or 'none'}"
