@@ -74,7 +74,7 @@ def test_an_unknown_method_gives_the_nearest_name():
 
 
 def test_a_name_near_to_nothing_gives_the_installed_ones():
-    with pytest.raises(MethodError, match="installed: .*segresnet"):
+    with pytest.raises(MethodError, match=r"installed: .*segresnet"):
         network_declaration("zzzzzz")
 
 

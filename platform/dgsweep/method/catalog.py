@@ -16,7 +16,7 @@ NETWORK_GROUP = "dgsweep.networks"
 BROKEN_IMPORT = (
     ImportError, AttributeError, SyntaxError, TypeError, ValueError, NameError, LookupError, OSError, RuntimeError,
 )  # fmt: skip
-"""What importing a stranger's module raises when it is broken: `DECLARATION = MethodDeclaration(typo=1)` and the like."""
+"""What importing a broken module raises: `DECLARATION = MethodDeclaration(typo=1)` and the like."""
 
 DeclarationT = TypeVar("DeclarationT", MethodDeclaration, NetworkDeclaration)
 
