@@ -42,6 +42,8 @@ def plan_topology(patch: tuple[int, int, int], spacing_mm: tuple[float, float, f
             break
         finest = min(spacing[axis] for axis in long_enough)
         pooled = [axis for axis in long_enough if spacing[axis] < 2 * finest]
+        if len(pooled) == 1 and size[pooled[0]] < 3 * MIN_EDGE:
+            break  # nnU-Net: the last axis alone is not pooled down to the smallest edge
         kernel = _kernel(kernel, spacing)
         kernels.append((kernel[0], kernel[1], kernel[2]))
         stride = [2 if axis in pooled else 1 for axis in range(3)]

@@ -1,0 +1,137 @@
+"""Every built-in backbone: shapes, gradients, taps, seeds."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dgsweep.errors import PlanError
+from dgsweep.method.catalog import load_implementation, network_declaration, network_declarations
+from dgsweep.method.losses import supervised_loss
+from dgsweep.networks.base import NetworkTask, SegmentationNetwork
+from dgsweep.networks.builder import build_network, count_parameters
+
+NAMES = ["nnunet", "segresnet", "unet_tiny"]
+SMALL = {"nnunet": {"width": 4}, "segresnet": {"width": 8}, "unet_tiny": {"width": 4}}
+
+
+def build(name: str, *, seed: int = 0, patch=(32, 32, 16), n_classes=3, in_channels=2, **task) -> SegmentationNetwork:
+    declaration = network_declaration(name)
+    full = NetworkTask(
+        in_channels=in_channels, n_classes=n_classes, patch=patch, spacing_mm=(1.0, 1.0, 2.0),
+        **{"options": SMALL[name], **task},
+    )  # fmt: skip
+    return build_network(declaration, load_implementation(declaration), full, seed=seed)
+
+
+def weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in network.parameters()])
+
+
+def test_the_built_in_backbones_are_all_tested_here():
+    assert set(NAMES) <= set(network_declarations())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_finest_output_has_the_size_of_the_image_and_evaluation_has_no_other(name, batch):
+    network = build(name)
+    image = torch.randn(batch, 2, 32, 32, 16)
+    outputs = network.train()(image)
+    assert outputs[0].shape == (batch, 3, 32, 32, 16)
+    assert all(output.shape[:2] == (batch, 3) for output in outputs)
+    with torch.no_grad():
+        assert [output.shape for output in network.eval()(image)] == [(batch, 3, 32, 32, 16)]
+
+
+def test_nnunet_gives_an_output_a_level_but_the_two_coarsest():
+    # spacing 1,1,2 and patch 32,32,16: poolings 2,2,1 then 2,2,2 then 2,2,2 makes 4 levels, 2 outputs.
+    assert len(build("nnunet").train()(torch.randn(1, 2, 32, 32, 16))) == 2
+    assert len(build("nnunet", deep_supervision=False).train()(torch.randn(1, 2, 32, 32, 16))) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_reach_every_parameter_but_the_head_that_the_loss_leaves_out(name):
+    network = build(name).train()
+    supervised_loss(network(torch.randn(2, 2, 32, 32, 16)), torch.randint(3, (2, 32, 32, 16))).backward()
+    silent = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+    unsupervised = [key for key in silent if "heads" in key]  # deep supervision: weight 0 for the coarsest output
+    before_norm = [key for key in silent if key not in unsupervised]
+    assert len(unsupervised) == (2 if name == "nnunet" else 0)
+    assert before_norm == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_tap_fires_and_the_common_ones_are_there(name):
+    network = build(name).train()
+    assert {"stem", "enc0", "enc0.pre_norm", "enc1", "enc1.pre_norm", "bottleneck"} <= set(network.taps)
+    fired: set[str] = set()
+    for tap, module in network.taps.items():
+        module.register_forward_hook(lambda _module, _input, output, tap=tap: fired.add(tap))
+    network(torch.randn(1, 2, 32, 32, 16))
+    assert fired == set(network.taps)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pre_norm_tap_gives_features_that_no_norm_has_touched(name):
+    network = build(name).train()
+    found = {}
+    network.taps["stem"].register_forward_hook(lambda _m, _i, output: found.update(feature=output))
+    image = torch.randn(1, 2, 32, 32, 16)
+    network(image)
+    plain = found["feature"].clone()
+    network(image + 3.0)
+    moved = (found["feature"] - plain).mean(dim=(2, 3, 4)).abs().max()
+    assert moved > 1e-2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_seeds_give_equal_weights_and_other_seeds_others(name):
+    assert torch.equal(weights(build(name, seed=1)), weights(build(name, seed=1)))
+    assert not torch.equal(weights(build(name, seed=1)), weights(build(name, seed=2)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_global_random_stream_is_neither_read_nor_moved(name):
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first = weights(build(name))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(6)
+    assert torch.equal(weights(build(name)), first)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_width_changes_the_number_of_parameters(name):
+    wider = {"width": SMALL[name]["width"] * 2}
+    assert count_parameters(build(name, options=wider)) > 2 * count_parameters(build(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_smallest_patch_of_the_declaration_works(name):
+    patch = tuple(2 * side for side in network_declaration(name).patch_multiple)
+    patch = tuple(max(side, 16) for side in patch)
+    assert build(name, patch=patch).eval()(torch.randn(1, 2, *patch))[0].shape == (1, 3, *patch)
+
+
+def test_nnunet_refuses_a_patch_that_cannot_be_halved_twice():
+    with pytest.raises(PlanError, match="too small for nnunet"):
+        build("nnunet", patch=(4, 4, 4))
+
+
+def test_nnunet_has_the_published_number_of_parameters_of_the_plain_3d_unet():
+    # 128^3 at 1 mm, 6 levels 32..320: nnU-Net reports about 31 million parameters.
+    network = build("nnunet", patch=(128, 128, 128), options={}, in_channels=1)
+    assert 28e6 < count_parameters(network) < 33e6
+
+
+def test_optional_packages_are_hidden_from_monai_only_while_it_is_imported():
+    code = (
+        "import sys, optuna;"
+        "from dgsweep.networks.unet_tiny import build;"
+        "hidden = 'pandas' not in sys.modules; kept = sys.modules['optuna'] is optuna;"
+        "import pandas; print(hidden, kept, pandas.DataFrame is not None, None in sys.modules.values())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["True", "True", "True", "False"]
