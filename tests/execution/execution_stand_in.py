@@ -14,7 +14,7 @@ from dgsweep.config.schema import SweepConfig
 from dgsweep.data.manifest import Case, Manifest
 from dgsweep.errors import TrialFailedError
 from dgsweep.execution.events import Run
-from dgsweep.execution.worker import TrialJob, WorkerLink
+from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.trial import Plan, Preprocessing, Setting, Split, TrialSpec
 from dgsweep.records.columns import CASE_COLUMNS, CASE_SCHEMA, CURVE_COLUMNS

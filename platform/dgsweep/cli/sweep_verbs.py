@@ -43,7 +43,7 @@ def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_
     if as_json:
         print_json(document)
         return
-    cells = [{**cell, "trained_on": cell["sources_label"], "target_domains": len(cell["targets"])} for cell in document["cells"]]
+    cells = [{**c, "trained_on": c["sources_label"], "target_domains": len(c["targets"])} for c in document["cells"]]
     print_table(cells, PLAN_COLUMNS, title=f"{prepared.plan.sweep}: {len(document['cells'])} cells")
     for refusal in document["refusals"]:
         typer.echo(f"refused: {refusal['method']} on {'+'.join(refusal['sources'])}: {refusal['reason']}")

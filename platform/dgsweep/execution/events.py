@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from dgsweep.execution.worker import TrialJob, WorkerLink
+from dgsweep.execution.job import TrialJob, WorkerLink
 
 Report = Mapping[str, float | int | str]
 """`step`, `steps`, `phase` (`train` or `score`) and `metric/<name>` entries of one running trial."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dgsweep.errors import TrialFailedError
 from dgsweep.execution.events import Listener, Report, Run
-from dgsweep.execution.worker import TrialJob, WorkerLink
+from dgsweep.execution.job import TrialJob, WorkerLink
 
 
 def run_inline(jobs: Sequence[TrialJob], *, run: Run, listener: Listener) -> None:

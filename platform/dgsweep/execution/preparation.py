@@ -7,8 +7,8 @@ from dgsweep.config.schema import SweepConfig
 from dgsweep.data.cache import forecast_bytes, require_space
 from dgsweep.data.manifest import Case, Manifest
 from dgsweep.errors import PlanError, Problem
+from dgsweep.execution.job import TrialJob
 from dgsweep.execution.resources import TrialResources
-from dgsweep.execution.worker import TrialJob
 from dgsweep.plan.trial import TrialSpec, content_id
 from dgsweep.records.atomic import write_json
 

@@ -17,8 +17,8 @@ from typing import Any
 from ray import tune
 
 from dgsweep.execution.events import Listener, Run
+from dgsweep.execution.job import TrialJob
 from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
-from dgsweep.execution.worker import TrialJob
 
 NO_PROCESSOR = {"CPU": 0, "memory": 1}
 """Resources of a trial's Tune part; one byte of memory, since Tune refuses a request for nothing."""

@@ -13,8 +13,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from dgsweep.errors import TrialFailedError
 from dgsweep.execution.events import Run
+from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.resources import TrialResources
-from dgsweep.execution.worker import TrialJob, WorkerLink
 from dgsweep.records.ledger import Ledger
 
 DIED = "died"

@@ -19,6 +19,7 @@ from dgsweep.execution.cluster import ray_session
 from dgsweep.execution.events import Listener, Run, real_trial
 from dgsweep.execution.inline_executor import run_inline
 from dgsweep.execution.interrupts import stops_cleanly
+from dgsweep.execution.job import TrialJob
 from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.preparation import build_jobs, cache_folder, require_room, write_case_list
 from dgsweep.execution.progress import SweepProgress
@@ -26,7 +27,6 @@ from dgsweep.execution.ray_executor import run_on_ray
 from dgsweep.execution.ray_trial import RaySchedule
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
 from dgsweep.execution.tracker import SweepTracker
-from dgsweep.execution.worker import TrialJob
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView

@@ -1,10 +1,9 @@
 """Runs one trial on one worker: cache, training, prediction, scores, record. The same code inline and on Ray."""
 
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,8 +11,8 @@ import SimpleITK
 import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
-from dgsweep.data.manifest import Case
 from dgsweep.errors import TrialFailedError
+from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
 from dgsweep.execution.partial_scores import PartialScores
 from dgsweep.execution.pulse import Pulse
@@ -26,33 +25,6 @@ from dgsweep.training.checkpoint import FINAL
 from dgsweep.training.loop import Training, TrainTask, load_trained, train
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.scoring import score_cases, score_tasks
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialJob:
-    """Everything that a worker process is given; it travels between processes."""
-
-    spec: Mapping[str, Any]
-    """spec.json."""
-    output: Path
-    """Folder of the sweep."""
-    cache: Path
-    """Folder of the preprocess cache."""
-    cases: Mapping[str, Case]
-    """case id -> files, for every case of the trial."""
-    threads: int
-    """Threads of each worker: pinned, since the last digits depend on them."""
-    device: str
-    """cpu or cuda."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerLink:
-    """The wire to whoever runs the worker."""
-
-    rank: int
-    world_size: int
-    report: Callable[[dict[str, float | int | str]], None]
 
 
 def run_trial(job: TrialJob, link: WorkerLink) -> None:
