@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError  # noqa: S403 - the error that torch raises, nothing is unpickled
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ FINAL = "final.pt"
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write tensors, numbers and strings to `path` atomically: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*"):  # of a run that was killed while it wrote; only one run writes here
+        stale.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as stream:
         torch.save(state, stream)
@@ -33,8 +36,10 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        cause = "it holds more than tensors and numbers, or no checkpoint at all"  # torch's text advises an unsafe load
+        cause = cause if isinstance(error, UnpicklingError) else str(error)
         raise CaseError(
-            f"{path.name} of trial {path.parent.parent.name} is damaged ({error}); delete it to train again"
+            f"{path.name} of trial {path.parent.parent.name} is damaged ({cause}); delete it to train again"
         ) from error
     return state

@@ -1,0 +1,44 @@
+"""The stream of batches is the same for any number of workers, and for a second reading."""
+
+import pytest
+import torch
+from training_stand_in import cpu, make_case, make_spec
+
+from dgsweep.training.feed import Feed
+
+
+def feed(rank: int = 0, world_size: int = 1, **spec) -> Feed:
+    trial = make_spec(**spec)
+    cases = tuple(make_case(name) for name in trial.split.train)
+    return Feed(trial, cases, cpu(rank=rank, world_size=world_size))
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_the_shares_of_the_workers_reassemble_the_batch_of_one_worker(world_size):
+    for step in range(3):
+        whole = feed().batch(step)
+        parts = [feed(rank, world_size).batch(step) for rank in range(world_size)]
+        for rank, part in enumerate(parts):
+            assert torch.equal(part.image, whole.image[rank::world_size])
+            assert torch.equal(part.label, whole.label[rank::world_size])
+            assert torch.equal(part.domain, whole.domain[rank::world_size])
+            assert part.case_ids == whole.case_ids[rank::world_size]
+
+
+def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_read_before():
+    first, used = feed(), feed()
+    for step in range(4):
+        used.batch(step)
+    assert torch.equal(first.batch(4).image, used.batch(4).image)
+    assert not torch.equal(first.batch(4).image, first.batch(5).image)
+    assert not torch.equal(first.batch(4).image, feed(seed=1).batch(4).image)
+
+
+def test_the_case_ids_of_a_step_can_be_asked_for_later():
+    stream = feed()
+    assert stream.case_ids(3) == stream.batch(3).case_ids
+
+
+def test_every_domain_is_in_every_batch():
+    for step in range(5):
+        assert set(feed().batch(step).domain.tolist()) == {0, 1}
