@@ -129,16 +129,30 @@ def test_gradients_are_clipped_to_the_recipe_norm():
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
 
 
+@dataclass(kw_only=True)
+class WithModule(Method):
+    """Scales the image by a learned factor."""
+
+    def setup(self, ctx):
+        ctx.add_module("scale", torch.nn.Conv3d(1, 1, 1))
+
+    def views(self, ctx, batch):
+        (view,) = super().views(ctx, batch)
+        return [type(view)(image=ctx.modules["scale"](view.image), label=view.label)]
+
+
+def test_an_auxiliary_module_starts_from_the_seed_and_leaves_the_global_stream_alone():
+    starts = []
+    for global_seed, seed in [(1, 0), (2, 0), (2, 1)]:
+        torch.manual_seed(global_seed)
+        before = torch.random.get_rng_state()
+        starts.append(make_context(WithModule(), seed=seed).modules["scale"].weight.detach().clone())
+        assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0], starts[2])
+
+
 def test_an_auxiliary_module_is_trained_and_kept_in_the_checkpoint():
-    @dataclass(kw_only=True)
-    class WithModule(Method):
-        def setup(self, ctx):
-            ctx.add_module("scale", torch.nn.Conv3d(1, 1, 1))
-
-        def views(self, ctx, batch):
-            (view,) = super().views(ctx, batch)
-            return [type(view)(image=ctx.modules["scale"](view.image), label=view.label)]
-
     ctx, fresh = make_context(WithModule()), make_context(WithModule())
     fresh.load_state_dict(copy.deepcopy(ctx.state_dict()))
     start = ctx.modules["scale"].weight.clone()

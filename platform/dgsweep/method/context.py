@@ -64,7 +64,9 @@ class Context:
         self.first_bad_step = torch.full((), -1, dtype=torch.long, device=self.device)
         self._active_now = False
         self._reseed()
-        method.setup(self)
+        with torch.random.fork_rng(devices=[]):  # auxiliary modules too start from the seed, alike on every worker
+            torch.manual_seed(stream_seed("setup", recipe.seed))
+            method.setup(self)
         self.modules.to(self.device)
         self._hooks = self._install_taps()
         self.optimizer = self._build_optimizer()

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: S403 - the error that torch raises, nothing is unpickled
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ FINAL = "final.pt"
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write tensors, numbers and strings to `path` atomically: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*"):  # of a run that was killed while it wrote; only one run writes here
+    for stale in path.parent.glob(f".{path.name}.*"):  # left by a run that was killed; only one run writes here
         stale.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as stream:

@@ -1,0 +1,59 @@
+"""Two real processes train one model together."""
+
+import multiprocessing
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from training_stand_in import make_spec, make_task, weights_of
+
+from dgsweep.training.loop import train
+from dgsweep.training.runtime import Runtime
+
+
+def _worker(rank: int, port: int, folder: str, method: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    reports: list[int] = []
+    runtime = Runtime(
+        device=torch.device("cpu"), rank=rank, world_size=2, report=lambda row: reports.append(int(row["step"]))
+    )
+    training = train(make_task(make_spec(method), Path(folder), runtime))
+    found = {
+        "weights": weights_of(training),
+        "reports": reports,
+        "scores": training.curves.values("val", "all", "dice"),
+    }
+    torch.save(found, Path(folder) / f"rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def run_two(folder: Path, method: str) -> list[dict]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_worker, args=(rank, port, str(folder), method)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        if worker.is_alive():
+            worker.kill()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("method", ["erm", "two_views"])
+def test_two_workers_hold_equal_weights_and_report_at_the_same_steps(tmp_path, method):
+    first, second = run_two(tmp_path, method)
+    assert torch.equal(first["weights"], second["weights"])
+    assert first["reports"] == second["reports"] == [2, 3, 4, 6]
+    assert first["scores"] == second["scores"]
+    assert (tmp_path / "t" / "checkpoint" / "final.pt").exists()
+    alone = train(make_task(make_spec(method), tmp_path / "alone"))
+    assert torch.isfinite(first["weights"]).all()
+    assert not torch.equal(first["weights"], torch.zeros_like(first["weights"]))
+    if method == "erm":  # the batch is the same, so the mean gradient is nearly that of one worker
+        torch.testing.assert_close(first["weights"], weights_of(alone), rtol=0.1, atol=0.02)
