@@ -230,7 +230,7 @@ def test_one_patient_in_all_is_refused(world) -> None:
 def test_fewer_than_three_patients_allow_the_rule_last_only(world) -> None:
     cases = world.data_set(2, 1, ("T1W",))
     with pytest.raises(PlanError, match=r"set selection: \[last\]"):
-        world.plan(cases, protocol={"kind": "in_domain"})
+        world.plan(cases, protocol={"kind": "in_domain"}, selection=["source_val"])
     planned = world.plan(cases, protocol={"kind": "in_domain"}, selection=["last"])
     assert (len(planned.trials[0].split.train), planned.trials[0].split.val, len(planned.trials[0].split.test)) == (
         1,
@@ -238,6 +238,14 @@ def test_fewer_than_three_patients_allow_the_rule_last_only(world) -> None:
         1,
     )
     assert "only the rule `last` is allowed" in planned.notes[0]
+
+
+def test_without_validation_the_default_rule_gives_way_to_last_and_the_plan_says_so(world) -> None:
+    planned = world.plan(world.data_set(2, 1, ("T1W",)), protocol={"kind": "in_domain"})
+    assert list(planned.config["selection"]) == ["last"]
+    assert "the rule `last` takes the place of the default" in planned.notes[0]
+    with_validation = world.plan(world.data_set(12, 1, ("T1W",)), protocol={"kind": "in_domain"})
+    assert list(with_validation.config["selection"]) == ["source_val"]
 
 
 def test_the_spacing_is_the_median_of_the_training_cases_only(world) -> None:

@@ -69,6 +69,7 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
         network_declarations(),
         spaces,
     )
+    config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
     return Prepared(config=config, manifest=manifest, plan=plan)
 
 

@@ -17,7 +17,7 @@ from dgsweep.plan.hyperparameters import resolve_values
 from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, score_fingerprints, train_fingerprint
 from dgsweep.plan.needs import panel_of, refusal_reason
 from dgsweep.plan.protocol import DomainSplit, domain_splits, group_domains
-from dgsweep.plan.rows import SourceRow, source_rows
+from dgsweep.plan.rows import SourceRow, source_rows, usable_selection
 from dgsweep.plan.split import assign_roles
 from dgsweep.plan.trial import Plan, Preprocessing, Refusal, Setting, Split, TrialSpec, content_id
 
@@ -72,6 +72,7 @@ def build_plan(
     splits = domain_splits(config.protocol, domains)
     rows = source_rows(config, splits, domains, roles=roles, problems=problems, notes=notes)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
+    config = usable_selection(config, rows)
     trials, refusals = _trials(config, labels, rows, entries, backbones)
     _check_not_all_refused(config, trials, refusals)
     return Plan(

@@ -73,12 +73,21 @@ def _check_row(config: SweepConfig, row: SourceRow, problems: Problems, notes: l
         notes.append(f"{where}: the target {name} has no labelled case to score in this fold")
 
 
+def usable_selection(config: SweepConfig, rows: Sequence[SourceRow]) -> SweepConfig:
+    """The configuration with the rule `last` where the file names no rule and a source set has no validation."""
+    if "selection" in config.model_fields_set or all(row.cases.val for row in rows):
+        return config
+    return config.model_copy(update={"selection": ("last",)})
+
+
 def _check_selection(config: SweepConfig, row: SourceRow, where: str, problems: Problems, notes: list[str]) -> None:
     """Without validation patients only the rule `last` can choose."""
     pool = target_patients([*row.cases.train, *row.cases.test])
     why = f"fewer than {SMALLEST_POOL_WITH_VAL} patients" if len(pool) < SMALLEST_POOL_WITH_VAL else "no patient for it"
     if config.selection == ("last",):
         notes.append(f"{where}: validation is empty ({why}); only the rule `last` is allowed")
+    elif "selection" not in config.model_fields_set:
+        notes.append(f"{where}: validation is empty ({why}); the rule `last` takes the place of the default")
     else:
         found = f"validation is empty ({why}), so the rules {', '.join(config.selection)} cannot choose"
         problems.add(where, found, "set selection: [last], or add patients")
