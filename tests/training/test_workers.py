@@ -22,6 +22,7 @@ def _worker(rank: int, port: int, folder: str, method: str) -> None:
     training = train(make_task(make_spec(method), Path(folder), runtime))
     found = {
         "weights": weights_of(training),
+        "modules": [value.detach() for value in training.ctx.modules.parameters()],
         "reports": reports,
         "scores": training.curves.values("val", "all", "dice"),
     }
@@ -38,17 +39,19 @@ def run_two(folder: Path, method: str) -> list[dict]:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(200)
         if worker.is_alive():
             worker.kill()
     assert [worker.exitcode for worker in workers] == [0, 0]
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-@pytest.mark.parametrize("method", ["erm", "two_views"])
+@pytest.mark.parametrize("method", ["erm", "two_views", "scaling"])
 def test_two_workers_hold_equal_weights_and_report_at_the_same_steps(tmp_path, method):
     first, second = run_two(tmp_path, method)
     assert torch.equal(first["weights"], second["weights"])
+    assert len(first["modules"]) == (2 if method == "scaling" else 0)
+    assert all(torch.equal(*pair) for pair in zip(first["modules"], second["modules"], strict=True))
     assert first["reports"] == second["reports"] == [2, 3, 4, 6]
     assert first["scores"] == second["scores"]
     assert (tmp_path / "t" / "checkpoint" / "final.pt").exists()

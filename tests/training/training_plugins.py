@@ -33,6 +33,17 @@ class TwoViews(Method):
 
 
 @dataclass(kw_only=True)
+class Scaling(Method):
+    """An auxiliary module before the network."""
+
+    def setup(self, ctx: Context) -> None:
+        ctx.add_module("scale", torch.nn.Conv3d(1, 1, 1))
+
+    def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
+        return [View(image=ctx.modules["scale"](batch.image), label=batch.label)]
+
+
+@dataclass(kw_only=True)
 class Adapting(Method):
     """Before each case it sets the bias of the last layer so that class 1 wins everywhere."""
 
@@ -82,6 +93,7 @@ def _declare(name: str, kind: type[Method], **defaults: Any) -> MethodDeclaratio
 
 NAN_AT = _declare("nan_at", NanAt, step=3)
 TWO_VIEWS = _declare("two_views", TwoViews)
+SCALING = _declare("scaling", Scaling)
 ADAPTING = _declare("adapting", Adapting)
 SPY = _declare("spy", Spy)
 ORACLE = _declare("oracle", Oracle, wrong=False)

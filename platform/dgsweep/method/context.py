@@ -1,7 +1,7 @@
 """What a method sees while it trains: network, optimizer, random stream, losses, features, checkpointed state."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,10 @@ class Context:
         n_domains: int,
         rank: int = 0,
         distribute: Callable[[nn.Module], nn.Module] = lambda network: network,
+        average_gradients: Callable[[Iterable[nn.Parameter]], None] = lambda parameters: None,
     ) -> None:
         self.network = network
+        self._average_gradients = average_gradients
         self._parallel = distribute(network)
         self.method = method
         self.recipe = recipe
@@ -150,7 +152,8 @@ class Context:
         loss.backward()
 
     def step_optimizer(self) -> None:
-        """Clip the gradient norm and update."""
+        """Average the gradients of auxiliary modules over workers, clip the gradient norm and update."""
+        self._average_gradients(self.modules.parameters())
         parameters = [*self.network.parameters(), *self.modules.parameters()]
         nn.utils.clip_grad_norm_(parameters, self.recipe.grad_clip)
         self.optimizer.step()

@@ -56,4 +56,5 @@ def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
         n_domains=len(spec.sources),
         rank=runtime.rank,
         distribute=runtime.distribute,
+        average_gradients=runtime.average_gradients,
     )

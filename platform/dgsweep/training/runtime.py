@@ -1,6 +1,6 @@
 """Where a training runs: device, rank, and the report function that inline, warm and Ray executors inject."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,3 +53,12 @@ class Runtime:
             return network
         devices = [self.device.index] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average over workers, in place, the gradients of parameters that the distributed network does not hold."""
+        if self.world_size == 1:
+            return
+        for parameter in parameters:
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            torch.distributed.all_reduce(gradient)
+            parameter.grad = gradient / self.world_size
