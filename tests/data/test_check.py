@@ -40,9 +40,9 @@ def test_nan_empty_labels_and_unnamed_values_are_found_at_once(folder):
     (folder.root / "gone.nii.gz").unlink()
     result = _check(folder)
     errors = _texts(result, "error")
-    assert [finding.case_id for finding in result.errors] == ["gone", "nan", "stray"]
-    assert "720 of 720 voxels are NaN" in errors[1]
-    assert "does not name: 200" in errors[2]
+    assert sorted(finding.case_id for finding in result.errors) == ["gone", "nan", "stray"]
+    assert any("720 voxels are NaN" in text for text in errors)
+    assert any("does not name: 200" in text for text in errors)
     assert ["case empty" in text and "no voxel of head, tail" in text for text in _texts(result, "warning")] == [True]
 
 

@@ -250,3 +250,14 @@ def test_a_second_reading_with_a_hash_store_does_not_open_the_voxels(folder):
     assert again.cases[0].info == first.cases[0].info
     with pytest.raises(ManifestError):
         read_manifest(path, DataConfig(manifest=str(path)))
+
+
+def test_nan_voxels_are_refused_before_anything_is_planned_and_remembered_by_content(folder):
+    folder.case("whole")
+    folder.case("holed")
+    array = np.ones((8, 9, 10), np.float32)
+    array[:2] = np.nan
+    folder.nifti("holed.nii.gz", array)
+    assert [text for text in _problems(folder) if "180 voxels are NaN or infinite" in text and "case holed" in text]
+    folder.nifti("holed.nii.gz", np.ones((8, 9, 10), np.float32))
+    assert len(folder.read().cases) == 2

@@ -74,6 +74,15 @@ class HashStore:
         """Remember the values that a label map holds."""
         self._note(f"values:{sha}", {"values": list(values)})
 
+    def bad_voxels(self, sha: str) -> int | None:
+        """Voxels of the image with this content that are NaN or infinite, None when not yet known."""
+        count = self._known.get(f"bad:{sha}", {}).get("count")
+        return None if count is None else int(count)
+
+    def note_bad_voxels(self, sha: str, count: int) -> None:
+        """Remember how many voxels of an image are NaN or infinite."""
+        self._note(f"bad:{sha}", {"count": count})
+
     def save(self) -> None:
         """Write what was learned, atomically; with several writers the last one wins."""
         if self._path is None or not self._changed:

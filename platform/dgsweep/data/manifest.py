@@ -12,7 +12,7 @@ from dgsweep.data.finding import Findings
 from dgsweep.data.geometry import grid_mismatch, read_label
 from dgsweep.data.grid import NativeGrid
 from dgsweep.data.hashes import HashStore
-from dgsweep.data.nifti import MAX_VOLUME_BYTES, is_nifti, read_header
+from dgsweep.data.nifti import MAX_VOLUME_BYTES, case_error, count_bad_voxels, is_nifti, read_header
 from dgsweep.data.structures import MAX_STRUCTURES, DatasetFile, read_dataset_file, target_structures, values_in_domain
 from dgsweep.data.table import REQUIRED, Row, read_rows
 from dgsweep.errors import CaseError, ManifestError
@@ -151,7 +151,26 @@ class _CaseReader:
                 "copy the file again; it is cut", case_id=row["case_id"],
             )  # fmt: skip
             return None
-        return grid, content.sha
+        return (grid, content.sha) if self._voxels_are_finite(row, path, content.sha) else None
+
+    def _voxels_are_finite(self, row: Row, path: Path, sha: str) -> bool:
+        try:
+            if bad := self._bad_voxels(path, sha):
+                raise case_error(path, f"{bad} voxels are NaN or infinite", "replace them by the background value")
+        except CaseError as error:
+            for problem in error.problems:
+                where = f"{row.where}, case {row['case_id']}, {path.name}"
+                self._findings.error(where, problem.found, problem.fix, case_id=row["case_id"])
+            return False
+        return True
+
+    def _bad_voxels(self, path: Path, sha: str) -> int:
+        """Whole numbers cannot be NaN, so only floating-point files are read, once for each content."""
+        known = self._store.bad_voxels(sha)
+        if known is None:
+            known = count_bad_voxels(path, self._max_bytes)
+            self._store.note_bad_voxels(sha, known)
+        return known
 
 
 def _where(row: Row, column: str) -> str:

@@ -78,6 +78,14 @@ def read_array(path: Path, max_bytes: int = MAX_VOLUME_BYTES) -> tuple[npt.NDArr
     return array, grid
 
 
+def count_bad_voxels(path: Path, max_bytes: int = MAX_VOLUME_BYTES) -> int:
+    """Voxels that are NaN or infinite; files of whole numbers are not read."""
+    if not np.issubdtype(nib.load(path).get_data_dtype(), np.floating):
+        return 0
+    array, _ = read_array(path, max_bytes)
+    return int(array.size - np.isfinite(array).sum())
+
+
 def _parse(path: Path, raw: bytes) -> Any:
     """Unrepaired header: nibabel would silently turn a voxel size of 0 into 1."""
     for order in ("little", "big"):

@@ -1,6 +1,7 @@
 """Run a sweep: whatever the ledger does not hold yet, on Ray or inline. Running again resumes and extends."""
 
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from rich.console import Console
 from dgsweep.analysis.selection import select
 from dgsweep.config.schema import SweepConfig
 from dgsweep.data.manifest import Manifest
-from dgsweep.errors import Problem, ResourceError
+from dgsweep.errors import InputError, Problem, ResourceError
 from dgsweep.execution.cluster import ray_session
 from dgsweep.execution.events import Listener, Run, real_trial
 from dgsweep.execution.inline_executor import run_inline
@@ -87,7 +88,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
     sweep = _Sweep(
         config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose
     )
-    with stops_cleanly(resume_command or _own_command()), ledger.lock():
+    with stops_cleanly(resume_command or _own_command()), _nothing_half_written(ledger), ledger.lock():
         ledger.write_plan(plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
@@ -108,6 +109,18 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         failed=tracker.failed,
         wall_s=time.monotonic() - started_s,
     )
+
+
+@contextmanager
+def _nothing_half_written(ledger: Ledger) -> Iterator[None]:
+    """Remove an output folder that this run made, when the input turns out to be wrong before any trial began."""
+    fresh = not ledger.output.exists()
+    try:
+        yield
+    except InputError:
+        if fresh and not ledger.files.trials.exists():
+            shutil.rmtree(ledger.output, ignore_errors=True)
+        raise
 
 
 @contextmanager
