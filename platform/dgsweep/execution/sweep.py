@@ -114,13 +114,22 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
 @contextmanager
 def _nothing_half_written(ledger: Ledger) -> Iterator[None]:
     """Remove an output folder that this run made, when the input turns out to be wrong before any trial began."""
-    fresh = not ledger.output.exists()
+    fresh = _made(ledger.output)
     try:
         yield
     except InputError:
         if fresh and not ledger.files.trials.exists():
             shutil.rmtree(ledger.output, ignore_errors=True)
         raise
+
+
+def _made(folder: Path) -> bool:
+    """Make the folder; False when it was there, perhaps made by another driver a moment ago."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextmanager
