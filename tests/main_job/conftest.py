@@ -46,9 +46,9 @@ class Desk:
             stderr=subprocess.PIPE,
         )
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, timeout_s: float = 300, **environment: str) -> subprocess.CompletedProcess:
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=timeout_s)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def sweep(self, *arguments: str) -> subprocess.CompletedProcess:

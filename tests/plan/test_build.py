@@ -292,8 +292,8 @@ def test_the_official_split_is_honoured_by_every_trial(world) -> None:
         assert {official[case_id] for case_id in trial.split.target} == {"test"}
 
 
-def test_totals_count_trials_steps_and_patches(world) -> None:
+def test_totals_count_trials_steps_and_forward_passes(world) -> None:
     costly = replace(world.method("erm"), forward_passes_per_step=2.0)
     planned = world.plan(search={"trials": 2}, budget={"steps": 10}, training={"batch": 4})
     totals = plan_totals(planned, {"erm": costly})
-    assert (totals["cells"], totals["trials"], totals["steps"], totals["forward_passes"]) == (3, 6, 60, 480.0)
+    assert (totals["cells"], totals["trials"], totals["steps"], totals["forward_passes"]) == (3, 6, 60, 120)

@@ -28,13 +28,16 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, title: str = "") -> None:
-    """A table with one column per key."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold")
+    """A table with one column per key, its title on a line of its own, however narrow the table is."""
+    table = Table(header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*[_cell(row.get(column)) for column in columns])
-    stdout().print(table)
+    console = stdout()
+    if title:
+        console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

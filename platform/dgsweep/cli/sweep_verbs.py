@@ -68,9 +68,11 @@ def run(
     ] = None,
     with_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
     verbose: Annotated[bool, typer.Option(help="Show what Ray and the workers log.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Run a sweep. Run it again to resume it, or edit the file to extend it: finished trials are never run again."""
     from dgsweep.execution.prepare import prepare
+    from dgsweep.execution.printout import run_document
     from dgsweep.execution.sweep import run_sweep
 
     prepared = prepare(sweep, overrides or [])
@@ -83,35 +85,42 @@ def run(
         console=stderr(),
         verbose=verbose,
     )
-    output = Path(prepared.config.output)
-    print_results(output)
-    typer.echo(
-        f"{outcome.done} trials run, {outcome.reused} reused, {len(outcome.failed)} failed, {outcome.wall_s:.0f} s"
-    )
+    document = run_document(prepared, outcome)
     if with_report:
         from dgsweep.report import write_report
 
-        typer.echo(f"report: {write_report(output)}")
-    typer.echo(f"MLflow: mlflow ui --backend-store-uri {shlex.quote(prepared.config.tracking.uri)}")
+        document["report"] = str(write_report(Path(prepared.config.output)))
     if outcome.failed:
-        print_table([failed._asdict() for failed in outcome.failed], ["trial_id", "name", "cause"], title="failed")
-        typer.echo(f"to retry: {shlex.join(['dgsweep', 'run', str(sweep), *_as_options(overrides or [])])}")
+        document["retry"] = shlex.join(["dgsweep", "run", str(sweep), *_as_options(overrides, executor, address)])
+    if as_json:
+        print_json(document)
+    else:
+        _print_outcome(document)
+    if outcome.failed:
         raise typer.Exit(1)
 
 
-def _as_options(overrides: list[str]) -> list[str]:
-    return [part for override in overrides for part in ("--set", override)]
+def _as_options(overrides: list[str] | None, executor: str, address: str | None) -> list[str]:
+    """Options that must be given again for the same sweep to run in the same place."""
+    options = [part for override in overrides or [] for part in ("--set", override)]
+    options += ["--executor", executor] if executor != "ray" else []
+    return options + (["--address", address] if address else [])
 
 
-def print_results(output: Path) -> None:
-    """The source x target matrix of the first selection rule."""
-    from dgsweep.execution.printout import matrix_rows
-    from dgsweep.records.ledger import Ledger
-
-    ledger = Ledger(output)
-    rows, columns, title = matrix_rows(ledger.read_plan(), ledger)
-    if rows:
-        print_table(rows, columns, title=title)
+def _print_outcome(document: dict[str, Any]) -> None:
+    matrix = document["matrix"]
+    if matrix:
+        print_table(matrix, list(matrix[0]), title=document["matrix_title"])
+    typer.echo(
+        f"{document['run']} trials run, {document['reused']} reused, {len(document['failed'])} failed, "
+        f"{document['wall_s']:.0f} s"
+    )
+    for name in ("report", "mlflow"):
+        if name in document:
+            typer.echo(f"{name}: {document[name]}")
+    if document["failed"]:
+        print_table(document["failed"], ["trial_id", "name", "cause"], title="failed")
+        typer.echo(f"to retry: {document['retry']}")
 
 
 def status(

@@ -1,11 +1,17 @@
-"""The source x target matrix as a person reads it at the end of a run."""
+"""What a person is told at the end of a run: the source x target matrix, counts, where things lie."""
 
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dgsweep.analysis.selection import selected_cases
 from dgsweep.analysis.tables import matrix
+from dgsweep.execution.outcome import SweepOutcome
+from dgsweep.execution.prepare import Prepared
 from dgsweep.plan.trial import Plan
 from dgsweep.records.ledger import Ledger
 
@@ -16,24 +22,49 @@ ROW_NAMES = {"arm": "method", "source_set": "trained_on", "network": "network", 
 ALWAYS_SHOWN = ("arm", "source_set")
 
 
-def matrix_rows(plan: Plan, ledger: Ledger) -> tuple[list[dict[str, Any]], list[str], str]:
-    """Rows (one per method and source set), columns and title: mean Dice with its interval.
+def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
+    """Outcome of a run as plain values: matrix, counts, failed trials with causes, and the command for MLflow."""
+    output = Path(prepared.config.output)
+    rows, title = matrix_rows(prepared.plan, Ledger(output))
+    return {
+        "name": prepared.plan.sweep,
+        "output": str(output),
+        "run": outcome.done,
+        "reused": outcome.reused,
+        "failed": [failed._asdict() for failed in outcome.failed],
+        "wall_s": round(outcome.wall_s, 1),
+        "matrix_title": title,
+        "matrix": rows,
+        "mlflow": mlflow_command(prepared.config.tracking.uri),
+    }
+
+
+def mlflow_command(uri: str) -> str:
+    """The command that opens the MLflow UI on this machine: by its path where the environment is not activated."""
+    found = shutil.which("mlflow")
+    beside = Path(sys.executable).with_name("mlflow")
+    program = str(beside) if found is None and beside.exists() else "mlflow"
+    return f"{shlex.quote(program)} ui --backend-store-uri {shlex.quote(uri)}"
+
+
+def matrix_rows(plan: Plan, ledger: Ledger) -> tuple[list[dict[str, Any]], str]:
+    """Rows (one per method and source set, with the same columns) and title: mean Dice with its interval.
 
     In-domain cells carry a `*`. Nothing is returned before a trial is done.
     """
     rule = str(plan.config["selection"][0])
     chosen = selected_cases(rule, plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
     if chosen.empty:
-        return [], [], ""
+        return [], ""
     table = matrix(chosen, plan)
     table = table[table["role"] != "val"]
     keys = [key for key in ROW_NAMES if table[key].nunique() > 1 or key in ALWAYS_SHOWN]
+    targets = dict.fromkeys(_targets(plan, table))
     rows = [
-        {ROW_NAMES[key]: name for key, name in zip(keys, names, strict=True)} | _cells(part)
+        {ROW_NAMES[key]: name for key, name in zip(keys, names, strict=True)} | targets | _cells(part)
         for names, part in table.groupby(keys, sort=False)
     ]
-    columns = [*[ROW_NAMES[key] for key in keys], *_targets(plan, table)]
-    return rows, columns, f"mean Dice [95 % interval over patients] by tested sequence; {MARK} in-domain; rule {rule}"
+    return rows, f"mean Dice [95 % interval over patients] by tested sequence; {MARK} in-domain; rule {rule}"
 
 
 def _targets(plan: Plan, table: pd.DataFrame) -> list[str]:

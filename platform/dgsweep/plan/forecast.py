@@ -41,17 +41,17 @@ def _row(trials: list[TrialSpec]) -> dict[str, Any]:
 
 
 def plan_totals(plan: Plan, methods: Mapping[str, MethodDeclaration]) -> dict[str, Any]:
-    """Totals of the plan: cells, trials, optimizer steps, forward passes of training (patches), scored volumes."""
+    """Totals of the plan: cells, trials, optimizer steps, forward passes of training batches, scored volumes."""
     return {
         "cells": len({trial.cell_id for trial in plan.trials}),
         "trials": len(plan.trials),
         "refused": len(plan.refusals),
         "steps": sum(trial.budget_steps for trial in plan.trials),
-        "forward_passes": sum(_passes(trial, methods) for trial in plan.trials),
+        "forward_passes": round(sum(_passes(trial, methods) for trial in plan.trials)),
         "scored_volumes": sum(len(trial.score_shas) for trial in plan.trials),
     }
 
 
 def _passes(trial: TrialSpec, methods: Mapping[str, MethodDeclaration]) -> float:
     per_step = methods[trial.method].forward_passes_per_step if trial.method in methods else 1.0
-    return float(trial.budget_steps * trial.training["batch"] * per_step)
+    return trial.budget_steps * per_step
