@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
 
-.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel clean-demo
+.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel picture clean-demo
 
 setup: $(STAMP)
 
@@ -46,6 +46,9 @@ bench: $(STAMP)
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+picture: demo
+	$(BIN)/python docs/images/matrix.py
 
 clean-demo:
 	rm -rf $(DEMO)

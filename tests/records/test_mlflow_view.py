@@ -332,7 +332,7 @@ class Server:
             start_new_session=True,
             cwd=self._database.parent,
         )
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while not self._healthy():
             assert time.monotonic() < deadline, self._database.with_suffix(".log").read_text()
             time.sleep(0.2)
@@ -354,9 +354,11 @@ class Server:
 @pytest.fixture
 def server(database):
     server = Server(database)
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 def test_a_server_that_dies_in_the_middle_stops_nothing_and_sync_repairs(server, ledger, plan, caplog):

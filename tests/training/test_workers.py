@@ -1,5 +1,6 @@
 """Two real processes train one model together."""
 
+import faulthandler
 import multiprocessing
 import socket
 from pathlib import Path
@@ -11,8 +12,11 @@ from training_stand_in import make_spec, make_task, weights_of
 from dgsweep.training.loop import train
 from dgsweep.training.runtime import Runtime
 
+PATIENCE_S = 240
+
 
 def _worker(rank: int, port: int, folder: str, method: str) -> None:
+    faulthandler.dump_traceback_later(PATIENCE_S, exit=True)  # a worker that waits for the other says where
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     reports: list[int] = []
@@ -34,14 +38,12 @@ def run_two(folder: Path, method: str) -> list[dict]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_worker, args=(rank, port, str(folder), method)) for rank in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(200)
-        if worker.is_alive():
-            worker.kill()
+        worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 

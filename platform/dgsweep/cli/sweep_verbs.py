@@ -72,10 +72,12 @@ def run(
 ) -> None:
     """Run a sweep. Run it again to resume it, or edit the file to extend it: finished trials are never run again."""
     from dgsweep.execution.prepare import prepare
-    from dgsweep.execution.printout import run_document
-    from dgsweep.execution.sweep import run_sweep
 
     prepared = prepare(sweep, overrides or [])
+
+    from dgsweep.execution.printout import run_document  # heavy, and wrong input is answered without them
+    from dgsweep.execution.sweep import run_sweep
+
     outcome = run_sweep(
         prepared.config,
         prepared.plan,

@@ -19,6 +19,7 @@ from dgsweep.errors import CaseError, ManifestError
 from dgsweep.plan.case import CaseInfo
 
 SPLITS = ("train", "val", "test")
+ALLOW_OUTSIDE = "move the file, or set data.allow_outside: true (data check: --allow-outside)"
 _CASE_ID = re.compile(r"[^\W_][\w.=@-]{0,127}")
 _FACTOR_FORBIDDEN = re.compile(r"[/+*?\[\]\x00-\x1f]")
 """`/` and `+` join domain names, the others are shell patterns of the explicit protocol."""
@@ -120,7 +121,7 @@ class _CaseReader:
         try:
             path = (self._folder / row[column]).resolve()
             if not self._allow_outside and not path.is_relative_to(self._folder):
-                problem, fix = "the path leaves the manifest's folder", "move the file, or allow it by --allow-outside"
+                problem, fix = "the path leaves the manifest's folder", ALLOW_OUTSIDE
             elif not path.is_file():
                 problem, fix = "there is no such file", f"looked in {self._folder}"
             elif not is_nifti(path):
