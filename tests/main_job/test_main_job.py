@@ -145,3 +145,15 @@ def test_a_request_that_nobody_can_meet_exits_2_and_leaves_no_folder(desk) -> No
     assert refused.returncode == 2
     assert "10000 core" in refused.stderr
     assert not desk.output.exists()
+
+
+def test_run_as_json_is_one_document_with_the_matrix_and_what_to_open(desk) -> None:
+    desk.write()
+    done = desk.sweep("--json", "--set", f"output={desk.folder / 'elsewhere'}")
+    shown = json.loads(done.stdout)
+    assert (shown["run"], shown["reused"], shown["failed"]) == (1, 0, [])
+    assert set(shown["matrix"][0]) == {"method", "trained_on", "T1W", "T2W"}
+    assert "mlflow" in shown["mlflow"]
+    assert (desk.folder / "elsewhere" / "report" / "report.html").samefile(shown["report"])
+    assert desk.run("status", str(desk.file)).returncode == 2
+    assert desk.run("status", str(desk.file), "--set", f"output={desk.folder / 'elsewhere'}").returncode == 0

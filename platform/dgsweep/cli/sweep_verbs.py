@@ -127,6 +127,7 @@ def _print_outcome(document: dict[str, Any]) -> None:
 
 def status(
     target: RunFolder,
+    overrides: Overrides = None,
     as_json: Json = False,
     sync_mlflow: Annotated[bool, typer.Option(help="Rebuild what MLflow lacks from the ledger.")] = False,
 ) -> None:
@@ -135,7 +136,7 @@ def status(
     from dgsweep.execution.state_table import state_table
     from dgsweep.records.ledger import Ledger
 
-    ledger = Ledger(output_of(target))
+    ledger = Ledger(output_of(target, overrides or []))
     rows, counts = state_table(ledger)
     if sync_mlflow:
         from dgsweep.execution.sync import sync_mlflow as sync
@@ -150,10 +151,11 @@ def status(
 
 def report(
     target: RunFolder,
+    overrides: Overrides = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Pictures of patients in the page.")] = True,
 ) -> None:
     """Write the report of a sweep: one page that opens offline, and tables as CSV."""
     from dgsweep.execution.prepare import output_of
     from dgsweep.report import write_report
 
-    typer.echo(str(write_report(output_of(target), images=images)))
+    typer.echo(str(write_report(output_of(target, overrides or []), images=images)))

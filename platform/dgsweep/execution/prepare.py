@@ -73,8 +73,8 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
     return Prepared(config=config, manifest=manifest, plan=plan)
 
 
-def output_of(target: Path) -> Path:
-    """Output folder of a sweep, named by the folder itself or by its sweep file."""
+def output_of(target: Path, overrides: Sequence[str] = ()) -> Path:
+    """Output folder of a sweep, named by the folder itself or by its sweep file with the overrides of its run."""
     if target.is_dir():
         return target.absolute()
-    return Path(anchored(load_sweep(target), target).output)
+    return Path(anchored(load_sweep(target, overrides), target).output)
