@@ -37,6 +37,16 @@ class Shift(Method):
 
 
 @dataclass(kw_only=True)
+class TwoFaced(Shift):
+    """Honest as its paper says; as shipped it does nothing."""
+
+    variant: str
+
+    def changed(self, ctx: Context, image: Tensor) -> Tensor:
+        return image + self.size if self.variant == "paper" else image
+
+
+@dataclass(kw_only=True)
 class Idle(Shift):
     """Changes the update and never says that it was active."""
 

@@ -15,6 +15,7 @@ from planted_methods import (
     Inverter,
     Remembering,
     Shift,
+    TwoFaced,
     declare,
 )
 
@@ -109,3 +110,9 @@ def test_the_public_class_fails_with_every_failed_check_named():
 
     with pytest.raises(AssertionError, match="differs from ERM: ERM in disguise"):
         Mine().test_the_method_keeps_its_word()
+
+
+def test_every_variant_is_checked_under_its_own_name():
+    assert failed(declare(TwoFaced, variants=("paper", "as_shipped"))) == {"differs from ERM (as_shipped)"}
+    assert failed(declare(TwoFaced, variants=("paper",))) == set()
+    assert failed(declare(TwoFaced)) >= {"fields match"}

@@ -65,6 +65,7 @@ METHODS = {
         },
     ),
     "pair": method("pair", requires=Requires(min_source_domains=2)),
+    "both": method("both", variants=("paper", "as_shipped")),
 }
 NETWORKS = {"nnunet": network("nnunet", patch_multiple=(16, 16, 8)), "tiny": network("tiny", patch_multiple=(4, 4, 4))}
 SPACES = {

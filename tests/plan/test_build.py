@@ -189,6 +189,19 @@ def test_the_same_method_twice_needs_variants_to_be_told_apart(world) -> None:
     assert len(plan_table(world.plan(methods=twice))) == 6
 
 
+def test_a_method_with_variants_runs_as_its_first_unless_told_otherwise(world) -> None:
+    plain, named, other = (
+        {trial.trial_id for trial in world.plan(methods=[{"name": "both", **wanted}]).trials}
+        for wanted in ({}, {"variant": "paper"}, {"variant": "as_shipped"})
+    )
+    assert plain == named
+    assert not plain & other
+    with pytest.raises(PlanError, match="did you mean `as_shipped`"):
+        world.plan(methods=[{"name": "both", "variant": "as_shiped"}])
+    with pytest.raises(PlanError, match="stands twice"):
+        world.plan(methods=["both", {"name": "both", "variant": "paper"}])
+
+
 def test_a_batch_that_workers_cannot_share_is_refused_with_the_next_that_they_can(world) -> None:
     with pytest.raises(PlanError, match=r"set training\.batch to 4"):
         world.plan(training={"batch": 3}, resources={"workers_per_trial": 2})

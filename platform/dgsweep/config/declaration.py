@@ -52,6 +52,8 @@ class MethodDeclaration:
     requires: Requires = field(default_factory=Requires)
     hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
     variants: tuple[str, ...] = ()
+    """Such as `paper` and `as_shipped`; the first is the default. The class then has a field `variant`. Without any,
+    `variant` in a sweep file is a free label."""
     forward_passes_per_step: float = 1.0
     identity: Mapping[str, HyperparameterValue] | None = None
     """Hyperparameters under which the method must equal ERM bit for bit."""

@@ -6,7 +6,7 @@ Everything runs on a synthetic two-domain batch and a network of two convolution
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -74,12 +74,20 @@ def check(declaration: MethodDeclaration) -> list[CheckResult]:
     """Run every check of the suite; none raises, a crash of the method is a failed check that says so."""
     if not declaration.requires.trainable:
         return [CheckResult(check="trains", outcome="skipped", says="the method is not trained")]
-    return [_guarded(name, test, declaration) for name, test in CHECKS.items()]
+    if len(declaration.variants) <= 1:
+        return [_guarded(name, test, declaration) for name, test in CHECKS.items()]
+    return [
+        replace(result, check=f"{result.check} ({variant})")
+        for variant in declaration.variants
+        for result in check(replace(declaration, variants=(variant,)))
+    ]
 
 
 def make_method(declaration: MethodDeclaration, values: Mapping[str, Any] | None = None) -> Method:
-    """The method with its defaults, some of them replaced."""
+    """The method in its first variant with its defaults, some of them replaced."""
     fields = {name: item.default for name, item in declaration.hyperparameters.items()} | dict(values or {})
+    if declaration.variants:
+        fields.setdefault("variant", declaration.variants[0])
     method: Method = load_implementation(declaration)(**fields)
     return method
 
@@ -126,7 +134,7 @@ def _skip(name: str, why: str) -> CheckResult:
 def fields_match(declaration: MethodDeclaration) -> CheckResult:
     """The declared hyperparameters are exactly the fields of the class."""
     fields = set(getattr(load_implementation(declaration), "__dataclass_fields__", {}))
-    declared = set(declaration.hyperparameters)
+    declared = set(declaration.hyperparameters) | ({"variant"} if declaration.variants else set())
     odd = sorted(fields ^ declared)
     return _result("fields match", not odd, "declaration and class agree", f"only on one side: {', '.join(odd)}")
 

@@ -59,7 +59,8 @@ def method_entries(
     seen: set[tuple[str, str | None]] = set()
     for index, wanted in enumerate(config.methods):
         where = f"methods.{index}"
-        if (wanted.name, wanted.variant) in seen:
+        variant = wanted.variant or _default_variant(methods.get(wanted.name))
+        if (wanted.name, variant) in seen:
             problems.add(
                 where, f"{wanted.name!r} stands twice", "give each its own `variant`, so that tables tell them apart"
             )
@@ -70,8 +71,12 @@ def method_entries(
             entries.append(
                 _entry(config, wanted, methods[wanted.name], space, where=where, problems=problems, notes=notes)
             )
-        seen.add((wanted.name, wanted.variant))
+        seen.add((wanted.name, variant))
     return entries
+
+
+def _default_variant(declaration: MethodDeclaration | None) -> str | None:
+    return declaration.variants[0] if declaration and declaration.variants else None
 
 
 def _entry(
@@ -96,7 +101,8 @@ def _entry(
         [_trial_draw(config, declaration, {**wanted.hp, **row}, index, problems) for index, row in enumerate(rows)]
     )
     _note_missing(config, free, declaration.name, len(draws), notes)
-    return MethodEntry(declaration=declaration, variant=wanted.variant, draws=tuple(draws))
+    variant = wanted.variant or _default_variant(declaration)
+    return MethodEntry(declaration=declaration, variant=variant, draws=tuple(draws))
 
 
 def _without_fixed(space: SearchSpace, fixed: Mapping[str, Any]) -> SearchSpace:

@@ -12,9 +12,12 @@ from dgsweep.training.runtime import Runtime
 
 
 def build_method(spec: TrialSpec) -> Method:
-    """The method of a trial with its hyperparameters (lists of JSON become tuples)."""
+    """The method of a trial with its hyperparameters (lists of JSON become tuples) and its variant, if it has some."""
+    declaration = method_declaration(spec.method)
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.hp.items()}
-    method: Method = load_implementation(method_declaration(spec.method))(**fields)
+    if declaration.variants:
+        fields["variant"] = spec.setting.variant
+    method: Method = load_implementation(declaration)(**fields)
     return method
 
 
