@@ -7,7 +7,7 @@ from typing import final
 import torch
 
 from dgsweep.method.amplitude import mix_amplitude
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, BatchSpec, Method, View
 from dgsweep.method.context import Context
 from dgsweep.method.pairing import partner_from_other_domain
 
@@ -20,6 +20,10 @@ class FourierMix(Method):
     probability: float
     alpha: float
     extent: float
+
+    def batch_spec(self) -> BatchSpec:
+        """Partners come from another domain of the batch."""
+        return BatchSpec(min_domains=2)
 
     def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
         """Mix amplitudes into the chosen samples; labels stay."""

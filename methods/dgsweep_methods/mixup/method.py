@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, BatchSpec, Method, View
 from dgsweep.method.context import Context
 from dgsweep.method.pairing import partner_from_other_domain
 
@@ -26,6 +26,10 @@ class Mixup(Method):
 
     alpha: float
     probability: float
+
+    def batch_spec(self) -> BatchSpec:
+        """Partners come from another domain of the batch."""
+        return BatchSpec(min_domains=2)
 
     def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
         """The mixed image twice: with the sample's own label and with its partner's, weighted."""
