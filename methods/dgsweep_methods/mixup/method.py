@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,10 +14,9 @@ from dgsweep.method.pairing import partner_from_other_domain
 
 
 def draw_beta(alpha: float, generator: torch.Generator) -> float:
-    """One number from Beta(alpha, alpha), as a ratio of two gamma variates in double precision."""
-    shape = torch.full((2,), alpha, dtype=torch.float64, device=generator.device)
-    own, other = torch._standard_gamma(shape, generator=generator).tolist()
-    return float(own / (own + other))
+    """One number from Beta(alpha, alpha); torch's own distribution takes no generator, so it seeds numpy's."""
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    return float(np.random.default_rng(seed).beta(alpha, alpha))
 
 
 @final

@@ -22,7 +22,7 @@ def symmetric_divergence(first: Tensor, second: Tensor) -> Tensor:
 
 
 def divergence_as_shipped(first: Tensor, second: Tensor) -> Tensor:
-    """The released formula: `kl_div` both ways, given probabilities where it wants logarithms; mean over all elements."""
+    """The released formula: `kl_div` both ways, given probabilities where it wants logarithms; mean of all elements."""
     p_1, p_2 = torch.softmax(first.float(), dim=1), torch.softmax(second.float(), dim=1)
     return (torch.xlogy(p_1, p_1) + torch.xlogy(p_2, p_2) - 2.0 * p_1 * p_2).mean()
 
