@@ -9,7 +9,7 @@ import torch
 from dgsweep.method.amplitude import mix_amplitude
 from dgsweep.method.base import Batch, BatchSpec, Method, View
 from dgsweep.method.context import Context
-from dgsweep.method.pairing import partner_from_other_domain
+from dgsweep.method.sampling import draw_partners
 
 
 @final
@@ -28,9 +28,9 @@ class FourierMix(Method):
     def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
         """Mix amplitudes into the chosen samples; labels stay."""
         image = batch.image
-        partner, found = partner_from_other_domain(batch.domain, ctx.generator)
+        partner = draw_partners(len(image), ctx.generator, batch.domain)
         draws = torch.rand(2, len(image), generator=ctx.generator, device=image.device)
-        chosen = found & (draws[0] < self.probability)
+        chosen = (draws[0] < self.probability) & (batch.domain[partner] != batch.domain)
         if not bool(chosen.any()):
             return super().views(ctx, batch)
         ctx.mark_active()

@@ -11,7 +11,7 @@ from dgsweep.method.amplitude import mix_amplitude
 from dgsweep.method.base import Batch, BatchSpec, Method, Tap, View
 from dgsweep.method.context import Context
 from dgsweep.method.features import observe
-from dgsweep.method.pairing import partner_from_other_domain
+from dgsweep.method.sampling import draw_partners
 from dgsweep_methods.ram_dsir.restorer import Restorer
 
 
@@ -63,7 +63,8 @@ class RamDsir(Method):
 
     def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
         """The image, and the image with amplitudes mixed with those of a sample of another domain."""
-        partner, found = partner_from_other_domain(batch.domain, ctx.generator)
+        partner = draw_partners(len(batch.domain), ctx.generator, batch.domain)
+        found = batch.domain[partner] != batch.domain
         share = self.alpha * found * torch.rand(len(found), generator=ctx.generator, device=ctx.device)
         mixed = mix_amplitude(batch.image, batch.image[partner], share, self.extent)
         if bool(found.any()):
