@@ -109,7 +109,7 @@ class Method:
         """Called after each source validation with its scores."""
 
     def infer_input(self, ctx: "Context", image: Tensor) -> Tensor:
-        """Fixed transform of the input at prediction; image is (B, C, X, Y, Z)."""
+        """Fixed transform of the network's input at prediction: windows (B, C, X, Y, Z), padded and mirrored before."""
         del ctx
         return image
 

@@ -91,13 +91,17 @@ def _skip(name: str, why: str) -> CheckResult:
 
 
 def fields_match(declaration: MethodDeclaration) -> CheckResult:
-    """The declared hyperparameters are exactly the fields of the class."""
+    """The declared hyperparameters are exactly the fields of the class, and both ask for the same batch."""
     if len(part_names(declaration.name)) > 1:
         return _skip("fields match", "it is checked for each part")
     fields = set(getattr(load_implementation(declaration), "__dataclass_fields__", {}))
     declared = set(declaration.hyperparameters) | ({"variant"} if declaration.variants else set())
     odd = sorted(fields ^ declared)
-    return _result("fields match", not odd, "declaration and class agree", f"only on one side: {', '.join(odd)}")
+    if odd:
+        return _result("fields match", False, "", f"only on one side: {', '.join(odd)}")
+    asked, promised = make_method(declaration).batch_spec().min_domains, declaration.requires.min_batch_domains
+    bad = f"batch_spec asks for {asked} domains in a batch, requires.min_batch_domains says {promised}"
+    return _result("fields match", asked == promised, "declaration and class agree", bad)
 
 
 def equals_erm_at_identity(declaration: MethodDeclaration) -> CheckResult:

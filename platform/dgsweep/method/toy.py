@@ -19,11 +19,18 @@ class ToyNetwork(nn.Module):
             self.norm = nn.InstanceNorm3d(8, affine=True)
             self.deep = nn.Conv3d(8, 8, 3, padding=1)
             self.head = nn.Conv3d(8, 2, 1)
-        self.taps = {"stem": self.stem, "enc0.pre_norm": self.stem, "enc0": self.norm, "bottleneck": self.deep}
+        self.decoded = nn.ReLU()
+        self.taps = {
+            "stem": self.stem,
+            "enc0.pre_norm": self.stem,
+            "enc0": self.norm,
+            "bottleneck": self.deep,
+            "decoded": self.decoded,
+        }
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Logits (B, 2, X, Y, Z)."""
-        return [self.head(torch.relu(self.deep(torch.relu(self.norm(self.stem(image))))))]
+        return [self.head(self.decoded(self.deep(torch.relu(self.norm(self.stem(image))))))]
 
 
 def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
