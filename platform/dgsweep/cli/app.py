@@ -50,3 +50,6 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+    except OSError as error:  # a disk that is full, a folder that went away
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None

@@ -131,13 +131,17 @@ def status(
     as_json: Json = False,
     sync_mlflow: Annotated[bool, typer.Option(help="Rebuild what MLflow lacks from the ledger.")] = False,
 ) -> None:
-    """States of the trials of a sweep: done, running (how far), failed (why), planned, stale."""
-    from dgsweep.execution.prepare import output_of
+    """States of trials: done, running (how far), failed (why), planned, stale (a scan or label changed).
+
+    Of a sweep file, as it is now: what it adds is planned. Of an output folder, as of the last run.
+    """
+    from dgsweep.execution.prepare import output_of, prepare
     from dgsweep.execution.state_table import state_table
     from dgsweep.records.ledger import Ledger
 
     ledger = Ledger(output_of(target, overrides or []))
-    rows, counts = state_table(ledger)
+    wanted = None if target.is_dir() or not ledger.files.plan.exists() else prepare(target, overrides or []).plan
+    rows, counts = state_table(ledger, wanted)
     if sync_mlflow:
         from dgsweep.execution.sync import sync_mlflow as sync
 
@@ -145,7 +149,7 @@ def status(
     if as_json:
         print_json({"output": str(ledger.output), "counts": counts, "trials": rows})
         return
-    print_table(rows, ["name", "state", "step", "steps", "cause", "trial_id"])
+    print_table(rows, ["name", "network", "state", "step", "steps", "cause", "trial_id"])
     stdout().print(", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is planned")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Scalar = bool | int | float | str
 HyperparameterValue = Scalar | tuple[Scalar, ...]
@@ -79,4 +79,12 @@ class NetworkDeclaration:
     options: Mapping[str, Hyperparameter] = field(default_factory=dict)
     patch_multiple: tuple[int, int, int] = (1, 1, 1)
     """Each axis of the patch must be a multiple of this (x, y, z)."""
+    levels_option: str = ""
+    """The option that counts resolutions, where each halves every axis; the multiple then follows from it."""
     licence: str = "Apache-2.0"
+
+    def multiple_with(self, options: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Each axis of the patch must be a multiple of this (x, y, z) when the network is built with `options`."""
+        if not self.levels_option:
+            return self.patch_multiple
+        return (2 ** (int(options[self.levels_option]) - 1),) * 3

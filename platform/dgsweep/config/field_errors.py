@@ -15,6 +15,8 @@ def field_problems(error: ValidationError, raw: Any, model: type[BaseModel]) -> 
     """One problem a field, in the order of the file; the branches of a union count as one."""
     merged: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
+        if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
+            continue  # pydantic counts only the valid parts; the invalid ones have a problem of their own
         problem = _problem(dict(item), raw, model)
         known = merged.get(problem.where)
         if known is not None and problem.fix not in known.fix:
@@ -37,6 +39,10 @@ def _expected(item: Mapping[str, Any]) -> str:
         return "must be a list, such as [1, 2]"
     if item["type"] in {"model_type", "dict_type", "model_attributes_type"}:
         return "must be a section with keys"
+    if item["type"] == "too_short":
+        return f"must hold at least {item['ctx']['min_length']}"
+    if item["type"] == "string_pattern_mismatch":
+        return f"must match the pattern {item['ctx']['pattern']}"
     return str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
 
 

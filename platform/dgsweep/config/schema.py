@@ -134,6 +134,13 @@ class AugmentConfig(Section):
     scale: tuple[float, float] = (0.7, 1.4)
     mirror_axes: tuple[Literal["x", "y", "z"], ...] = ("x", "y", "z")
 
+    @field_validator("scale")
+    @classmethod
+    def _scale_is_a_range(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError("must be [low, high] with 0 < low <= high")
+        return scale
+
 
 class TrainingConfig(Section):
     """The training recipe that every method shares."""

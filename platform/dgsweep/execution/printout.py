@@ -1,5 +1,6 @@
 """What a person is told at the end of a run: the source x target matrix, counts, where things lie."""
 
+import math
 import shlex
 import shutil
 import sys
@@ -40,7 +41,9 @@ def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
 
 
 def mlflow_command(uri: str) -> str:
-    """The command that opens the MLflow UI on this machine: by its path where the environment is not activated."""
+    """What opens the MLflow UI: a server's address, else the command, by its path if no environment is active."""
+    if uri.startswith(("http://", "https://")):
+        return f"open {uri}"
     found = shutil.which("mlflow")
     beside = Path(sys.executable).with_name("mlflow")
     program = str(beside) if found is None and beside.exists() else "mlflow"
@@ -74,9 +77,14 @@ def _targets(plan: Plan, table: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
 
 
+def _interval(cell: dict[Any, Any]) -> str:
+    """Nothing where one patient gives none."""
+    low, high = cell["low"], cell["high"]
+    return f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
 def _cells(part: pd.DataFrame) -> dict[str, str]:
     return {
-        str(cell["target"]): f"{cell['mean']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
-        + (MARK if cell["role"] == "in_domain" else "")
+        str(cell["target"]): f"{cell['mean']:.2f}{_interval(cell)}" + (MARK if cell["role"] == "in_domain" else "")
         for cell in part.to_dict("records")
     }

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from dgsweep.data.cache import PreprocessCache, forecast_bytes
+from dgsweep.errors import DgsweepError
 from dgsweep.execution.preparation import cache_folder
 from dgsweep.execution.prepare import Prepared
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
@@ -29,6 +30,9 @@ def probe_plan(prepared: Prepared, console: Console) -> dict[str, Any]:
 
     Returns:
         `measured` rows (method, network, s_per_step, s_per_scored_case, peak_memory_gb, checkpoint_mb) and `totals`.
+
+    Raises:
+        DgsweepError: A step of a method fails; a trial of it would fail too.
     """
     resources = resolve_resources(prepared.config.resources, [this_node()])
     firsts: dict[tuple[str, str], TrialSpec] = {}
@@ -37,7 +41,11 @@ def probe_plan(prepared: Prepared, console: Console) -> dict[str, Any]:
     measured: dict[tuple[str, str], dict[str, Any]] = {}
     for (method, network), spec in firsts.items():
         console.print(f"probing {method} on {network}: {PROBE_STEPS} steps")
-        measured[method, network] = {"method": method, "network": network, **_measure(spec, prepared, resources)}
+        try:
+            cost = _measure(spec, prepared, resources)
+        except (RuntimeError, ValueError, TypeError, LookupError) as error:  # what a method or network may raise
+            raise DgsweepError(f"the probe of {method} on {network} failed: {type(error).__name__}: {error}") from error
+        measured[method, network] = {"method": method, "network": network, **cost}
     return {"measured": list(measured.values()), "totals": _totals(prepared, measured, resources)}
 
 
@@ -107,5 +115,6 @@ def _totals(
         "gpu_hours": busy_s / 3600.0 * gpus,
         "cpu_hours": busy_s / 3600.0 * resources.workers * resources.cpus_per_worker,
         "disk_gb": cache_bytes / 1e9 + checkpoints_mb / 1e3,
+        "not_counted": "the start of each trial, about 10 s on Ray",
         "cache_folder": str(cache_folder(prepared.config)),
     }

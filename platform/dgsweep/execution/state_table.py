@@ -3,18 +3,19 @@
 from typing import Any
 
 from dgsweep.errors import InputError
+from dgsweep.plan.trial import Plan
 from dgsweep.records.ledger import Ledger
 
 
-def state_table(ledger: Ledger) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """One row per trial of plan.json, and how many trials are in each state.
+def state_table(ledger: Ledger, plan: Plan | None = None) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """One row per trial of the plan (None: of the last run's), and how many trials are in each state.
 
     Raises:
         InputError: the folder holds no sweep.
     """
     if not ledger.files.plan.exists():
         raise InputError(f"{ledger.output}: no plan.json there; give the output folder of a sweep, or its sweep.yaml")
-    frame = ledger.states(ledger.read_plan())
+    frame = ledger.states(plan or ledger.read_plan())
     frame = frame.astype(object).where(frame.notna(), None)
     rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
     counts: dict[str, int] = {}

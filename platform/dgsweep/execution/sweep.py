@@ -1,5 +1,6 @@
 """Run a sweep: whatever the ledger does not hold yet, on Ray or inline. Running again resumes and extends."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -124,12 +125,24 @@ def _nothing_half_written(ledger: Ledger) -> Iterator[None]:
 
 
 def _made(folder: Path) -> bool:
-    """Make the folder; False when it was there, perhaps made by another driver a moment ago."""
+    """Make the folder; False when it was there, perhaps made by another driver a moment ago.
+
+    Raises:
+        InputError: It cannot be made, or nothing can be written into it.
+    """
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        return False
-    return True
+        if folder.is_dir() and os.access(folder, os.W_OK):
+            return False
+        found = "may not be written" if folder.is_dir() else "is a file"
+    except OSError as error:
+        found = f"cannot be made ({error.strerror})"
+    else:
+        return True
+    raise InputError(
+        "the output cannot be used", [Problem(where="output", found=f"{folder} {found}", fix="name another folder")]
+    )
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class SweepTracker:
     def started(self, trial_id: str) -> None:
         """Note that a trial was given to a worker."""
         spec = self._specs[trial_id]
-        self._progress.started(trial_id, spec.name)
+        self._progress.started(trial_id, spec.full_name)
         self._view.trial_started(spec)
 
     def reported(self, trial_id: str, report: Report) -> None:
@@ -66,6 +66,6 @@ class SweepTracker:
         if not failure:
             self._ledger.fail(trial_id, cause or f"it ended without a record ({status.cause or status.state})", "died")
             failure = self._ledger.failure(trial_id)
-        self._failed.append(FailedTrial(trial_id, spec.name, str(failure["cause"])))
+        self._failed.append(FailedTrial(trial_id, spec.full_name, str(failure["cause"])))
         self._progress.finished(trial_id, cause=str(failure["cause"]))
         self._view.trial_failed(spec, str(failure["cause"]))

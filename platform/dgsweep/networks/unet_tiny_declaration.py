@@ -14,4 +14,5 @@ DECLARATION = NetworkDeclaration(
         "residual_units": Hyperparameter(default=1, low=0, high=4, help="residual convolutions per level"),
     },
     patch_multiple=(8, 8, 8),
+    levels_option="levels",
 )

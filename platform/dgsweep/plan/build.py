@@ -105,18 +105,24 @@ def _network_entries(
             problems.add(where, f"{wanted.name!r} stands twice", "tables tell networks apart by name: keep one")
         else:
             declaration = networks[wanted.name]
-            options = resolve_values(declaration.options, wanted.options, f"{where}.options", problems)
+            options = resolve_values(declaration.options, wanted.options, f"{where}.options", problems, what="option")
             entries[wanted.name] = NetworkEntry(declaration=declaration, options=options)
-            _check_patch(config, declaration, problems)
+            _check_patch(config, entries[wanted.name], problems)
     return list(entries.values())
 
 
-def _check_patch(config: SweepConfig, network: NetworkDeclaration, problems: Problems) -> None:
-    patch, multiple = config.data.patch, network.patch_multiple
-    if patch is not None and any(side % unit for side, unit in zip(patch, multiple, strict=True)):
+def _check_patch(config: SweepConfig, network: NetworkEntry, problems: Problems) -> None:
+    patch, name = config.data.patch, network.declaration.name
+    multiple = network.declaration.multiple_with(network.options)
+    if patch is None:
+        return
+    if any(side % unit for side, unit in zip(patch, multiple, strict=True)):
         nearest = list(nearest_patch(patch, multiple))
-        found = f"found {list(patch)}, but {network.name} needs multiples of {list(multiple)}"
+        found = f"found {list(patch)}, but {name} needs multiples of {list(multiple)}"
         problems.add("data.patch", found, f"the nearest patch is {nearest}")
+    elif network.declaration.levels_option and patch == multiple:
+        found = f"found {list(patch)}, of which {name} keeps one voxel at its lowest resolution"
+        problems.add("data.patch", found, f"enlarge it along one axis, or lower {network.declaration.levels_option}")
 
 
 def _trials(
@@ -234,7 +240,8 @@ def _sorted(split: DomainSplit, side: str) -> tuple[str, ...]:
 def _how(group: Group) -> dict[str, Any]:
     config, cases = group.config, group.row.cases
     spacing = working_spacing(config.data, cases.train)
-    patch = config.data.patch or planned_patch(cases.train, spacing, group.network.declaration.patch_multiple)
+    multiple = group.network.declaration.multiple_with(group.network.options)
+    patch = config.data.patch or planned_patch(cases.train, spacing, multiple)
     grid = Preprocessing(spacing_mm=spacing, patch=patch, labels=dict(group.labels))
     scoring = {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}
     return {

@@ -13,13 +13,18 @@ from dgsweep.errors import Problems
 
 
 def resolve_values(
-    declared: Mapping[str, Hyperparameter], given: Mapping[str, Any], where: str, problems: Problems
+    declared: Mapping[str, Hyperparameter],
+    given: Mapping[str, Any],
+    where: str,
+    problems: Problems,
+    *,
+    what: str = "hyperparameter",
 ) -> dict[str, Any]:
     """Defaults overlaid with `given`, in plain JSON types; everything that is not allowed is noted in `problems`."""
     values = {name: plain_value(hyperparameter.default) for name, hyperparameter in declared.items()}
     for name, value in given.items():
         if name not in declared:
-            problems.add(f"{where}.{name}", "is no hyperparameter", name_advice(str(name), declared))
+            problems.add(f"{where}.{name}", f"is no {what}", name_advice(str(name), declared))
             continue
         complaint = value_complaint(declared[name], value)
         if complaint:

@@ -100,6 +100,11 @@ class TrialSpec:
         setting = f" ({self.setting.label()})" if self.setting.label() else ""
         return f"{self.method}{setting} | {self.sources_label} | fold {self.fold} seed {self.seed} trial {self.trial}"
 
+    @property
+    def full_name(self) -> str:
+        """Its name and its network, which sweeps of several networks need."""
+        return f"{self.name} | {self.network}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `TrialSpec.from_json` reads them back."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))

@@ -1,6 +1,7 @@
 """MLflow as a view of the ledger. Only the driver writes it, it may fail at any time, and it can be rebuilt."""
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ PICTURES = {".html", ".png", ".jpg", ".svg", ".gz", ".nii"}
 Selected = Mapping[str, Mapping[str, str]]
 """rule -> cell id -> trial id."""
 
+CAUSE_CHARACTERS = 200
 _LOG = logging.getLogger(__name__)
 
 
@@ -71,13 +73,14 @@ class MlflowView:
         self._attempt(self._flush)
         self._attempt(lambda store: pages.show_failure(store, spec, self._ledger, cause))
 
-    def summaries(self, plan: Plan, ledger: Ledger, selected: Selected) -> None:
-        """Bring the summary run of every cell and rule to the trial that the rule selects."""
+    def summaries(self, plan: Plan, ledger: Ledger, selected: Selected) -> bool:
+        """Bring the summary run of every cell and rule to the trial that the rule selects; False in an outage."""
         specs = {spec.trial_id: spec for spec in plan.trials}
         wanted = [(rule, specs[trial_id]) for rule, cells in selected.items() for trial_id in cells.values()]
         for rule, spec in wanted:
             if not self._attempt(partial(pages.show_summary, spec=spec, ledger=ledger, rule=rule)):
-                return
+                return False
+        return True
 
     def artifacts(self, paths: Sequence[Path]) -> None:
         """Copy files to the sweep's run; says so before pictures go to a server."""
@@ -104,16 +107,19 @@ class MlflowView:
 
         self._attempt(finished)
 
-    def sync(self, plan: Plan, ledger: Ledger, selected: Selected) -> None:
-        """Bring MLflow to the state of the ledger: whatever is missing or out of date is written, nothing twice."""
+    def sync(self, plan: Plan, ledger: Ledger, selected: Selected) -> bool:
+        """Bring MLflow to the state of the ledger: whatever is missing or out of date is written, nothing twice.
+
+        False when MLflow could not be reached to the end.
+        """
         self._retry_at_s = 0.0
         self._sweep = plan.sweep
         if not self._attempt(lambda store: pages.ensure_sweep(store, plan.sweep, ledger)):
-            return
+            return False
         for spec in plan.trials:
             if not self._attempt(partial(pages.show_trial, spec=spec, ledger=ledger)):
-                return
-        self.summaries(plan, ledger, selected)
+                return False
+        return self.summaries(plan, ledger, selected)
 
     @property
     def _address(self) -> str:
@@ -144,8 +150,8 @@ class MlflowView:
         if not self._warned:
             _LOG.warning(
                 "MLflow at %s cannot be reached (%s); the sweep goes on, its record is in %s, and "
-                "`dgsweep status --sync-mlflow` brings MLflow up to date later",
-                *(self._address, _first_line(error), self._ledger.output),
+                "`dgsweep status %s --sync-mlflow` brings MLflow up to date later",
+                *(self._address, _cause(error), self._ledger.output, shlex.quote(str(self._ledger.output))),
             )
         self._warned = True
         return False
@@ -183,6 +189,14 @@ def _answers(store: MlflowStore) -> bool:
 
 def _finite(value: float) -> bool:
     return abs(value) < float("inf")
+
+
+def _cause(error: Exception) -> str:
+    """The innermost cause in words: libraries wrap `Connection refused` in lines of their own."""
+    inner: BaseException = error
+    while (deeper := inner.__cause__ or inner.__context__) is not None:
+        inner = deeper
+    return without_password(str(inner)).strip().split("\n", maxsplit=1)[0][:CAUSE_CHARACTERS] or type(inner).__name__
 
 
 def _first_line(error: Exception) -> str:
