@@ -70,7 +70,7 @@ def test_a_tap_fires_in_training_and_changes_the_output():
     image = toy_batch(0).image
     ctx.forward(image)
     assert ctx.method.seen == [(0, (4, 8, 16, 16, 8))]
-    assert torch.equal(ctx.features["enc0"], 2 * ctx.network.norm(ctx.network.stem(image)) / 2)
+    assert torch.equal(ctx.features["enc0"], 2 * ctx.network.act0(ctx.network.norm(ctx.network.stem(image))) / 2)
     plain = make_context(Method()).forward(image)[0]
     assert not torch.equal(ctx.forward(image)[0], plain)
 
@@ -85,7 +85,7 @@ def test_a_tap_is_silent_in_evaluation():
 
 
 def test_an_unknown_tap_is_an_error_with_the_list_of_taps():
-    with pytest.raises(ValueError, match=r"no tap 'enc9'; it has: stem, enc0.pre_norm, enc0, bottleneck"):
+    with pytest.raises(ValueError, match=r"no tap 'enc9'; it has: stem, enc0.pre_norm, enc0, enc1.pre_norm, enc1, bott"):
         make_context(Tapping(name="enc9"))
 
 
@@ -176,3 +176,18 @@ def test_subset_keeps_images_labels_domains_and_case_ids_together():
 def test_overridden_hooks_are_named():
     assert overridden_hooks(Method()) == ()
     assert overridden_hooks(Tapping()) == ("taps",)
+
+
+def test_a_tap_can_read_the_batch_of_its_step():
+    seen = []
+
+    @dataclass(kw_only=True)
+    class Looking(Method):
+        def taps(self):
+            return {"enc0": lambda feature, ctx: (seen.append(ctx.batch.domain), feature)[1]}
+
+    ctx = make_context(Looking())
+    assert ctx.batch is None
+    for step in range(2):
+        ctx.run_step(toy_batch(step))
+    assert [domain.tolist() for domain in seen] == [[0, 1, 0, 1]] * 2
