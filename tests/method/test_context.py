@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from dgsweep.method.base import Method, overridden_hooks
+from dgsweep.method.base import Method
 from dgsweep.method.conformance import ToyNetwork, make_context, same_weights, toy_batch
 from dgsweep.method.context import Context, Recipe, stream_seed
 
@@ -70,7 +70,7 @@ def test_a_tap_fires_in_training_and_changes_the_output():
     image = toy_batch(0).image
     ctx.forward(image)
     assert ctx.method.seen == [(0, (4, 8, 16, 16, 8))]
-    assert torch.equal(ctx.features["enc0"], 2 * ctx.network.act0(ctx.network.norm(ctx.network.stem(image))) / 2)
+    assert torch.equal(ctx.features["enc0"], 2 * ctx.network.block(ctx.network.norm(ctx.network.stem(image))) / 2)
     plain = make_context(Method()).forward(image)[0]
     assert not torch.equal(ctx.forward(image)[0], plain)
 
@@ -174,8 +174,19 @@ def test_subset_keeps_images_labels_domains_and_case_ids_together():
 
 
 def test_overridden_hooks_are_named():
-    assert overridden_hooks(Method()) == ()
-    assert overridden_hooks(Tapping()) == ("taps",)
+    assert Method().hooks() == ()
+    assert Tapping().hooks() == ("taps",)
+
+
+def test_domain_losses_are_the_segmentation_losses_of_each_domains_samples():
+    ctx, batch = make_context(Method()), toy_batch(0, n=5)
+    outputs = ctx.forward(batch.image)
+    expected = [ctx.seg_loss(ctx.forward(part.image), part.label) for part in ctx.domains_in(batch)]
+    torch.testing.assert_close(ctx.domain_losses(outputs, batch), torch.stack(expected), rtol=1e-5, atol=1e-6)
+    whole = ctx.seg_loss(outputs, batch.label)
+    shares = torch.tensor([3 / 5, 2 / 5])
+    torch.testing.assert_close((shares * torch.stack(expected)).sum(), whole, rtol=1e-5, atol=1e-6)
+    assert abs(float((expected[0] - expected[1]).detach())) > 1e-3
 
 
 def test_a_tap_can_read_the_batch_of_its_step():

@@ -6,7 +6,8 @@ import torch
 from scipy import interpolate, ndimage
 
 from dgsweep.method.base import Method
-from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch, trained
+from dgsweep.method.conformance import MethodConformance, make_context, make_method, trained
+from dgsweep.method.toy import toy_batch
 from dgsweep_methods.advbias import DECLARATION
 from dgsweep_methods.advbias.method import apply_bias, bias_field, contour_distance, control_grid, spline_basis
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dgsweep.method.base import Method
-from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch, trained
+from dgsweep.method.conformance import MethodConformance, make_context, make_method, trained
+from dgsweep.method.toy import toy_batch
 from dgsweep_methods.adverin import DECLARATION
 from dgsweep_methods.adverin.method import ascend, remap, rising_curve
 

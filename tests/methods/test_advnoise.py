@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from dgsweep.method.base import Method
-from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch, trained
+from dgsweep.method.conformance import MethodConformance, make_context, make_method, trained
 from dgsweep.method.consistency import kl_divergence
+from dgsweep.method.toy import toy_batch
 from dgsweep_methods.advnoise import DECLARATION
 from dgsweep_methods.advnoise.method import worst_direction
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from dgsweep.method.base import Method
-from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch, trained
+from dgsweep.method.conformance import MethodConformance, make_context, make_method, trained
 from dgsweep.method.style import style_of
+from dgsweep.method.toy import toy_batch
 from dgsweep_methods.maxstyle import DECLARATION
 from dgsweep_methods.maxstyle.autoencoder import PLACES, Autoencoder
 from dgsweep_methods.maxstyle.method import Change, ascend, compose_style

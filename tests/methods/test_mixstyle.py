@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from dgsweep.method.conformance import MethodConformance, make_context, make_method, same_weights, toy_batch, trained
+from dgsweep.method.conformance import MethodConformance, make_context, make_method, same_weights, trained
 from dgsweep.method.style import style_of
+from dgsweep.method.toy import toy_batch
 from dgsweep_methods.mixstyle import DECLARATION
 from dgsweep_methods.mixstyle.method import mix_styles
 

@@ -62,6 +62,13 @@ class Method:
     is a stream apart from the data's: a method that does nothing equals ERM bit for bit.
     """
 
+    def hooks(self) -> tuple[str, ...]:
+        """Names of the hooks that this method overrides."""
+        names = [name for name, value in vars(Method).items() if callable(value) and not name.startswith("_")]
+        return tuple(
+            name for name in names if name != "hooks" and getattr(type(self), name) is not getattr(Method, name)
+        )
+
     def batch_spec(self) -> BatchSpec:
         """What the sampler must put into a batch."""
         return BatchSpec()
@@ -102,7 +109,7 @@ class Method:
         """Called after each source validation with its scores."""
 
     def infer_input(self, ctx: "Context", image: Tensor) -> Tensor:
-        """Fixed transform of the input at prediction; image is (B, C, X, Y, Z)."""
+        """Fixed transform of the network's input at prediction: windows (B, C, X, Y, Z), padded and mirrored before."""
         del ctx
         return image
 
@@ -113,12 +120,6 @@ class Method:
         """Class probabilities (K+1, X, Y, Z) of one case (C, X, Y, Z), or None for the platform's sliding window."""
         del ctx, image
         return None
-
-
-def overridden_hooks(method: Method) -> tuple[str, ...]:
-    """Names of the hooks that a method overrides."""
-    hooks = [name for name, value in vars(Method).items() if callable(value) and not name.startswith("_")]
-    return tuple(name for name in hooks if getattr(type(method), name) is not getattr(Method, name))
 
 
 def state_value(value: Any) -> Any:

@@ -20,7 +20,7 @@ def stream_seed(*parts: object) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The optimisation that every method of a table shares."""
+    """What every method of a table shares: the optimisation, and the grid that the patches are on."""
 
     budget_steps: int
     optimizer: str = "sgd"
@@ -31,6 +31,8 @@ class Recipe:
     grad_clip: float = 12.0
     autocast: bool = False
     seed: int = 0
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Size of a voxel of the patches, along x, y, z."""
 
 
 class Context:
@@ -113,6 +115,16 @@ class Context:
         self.modules[name] = module
         return module
 
+    def tap_channels(self, name: str) -> int:
+        """Channels of a tap's feature map, from the last convolution inside it: known before the first step."""
+        published: dict[str, nn.Module] = getattr(self.network, "taps", {})
+        found = [part for part in published[name].modules() if isinstance(part, nn.Conv3d)] if name in published else []
+        if not found:
+            raise ValueError(
+                f"the network publishes no tap {name!r} with a convolution; it has: {', '.join(published)}"
+            )
+        return found[-1].out_channels
+
     def forward(self, image: Tensor) -> Sequence[Tensor]:
         """Outputs of the network, finest first: each (B, K+1, x, y, z)."""
         self.forward_passes += 1
@@ -127,6 +139,14 @@ class Context:
     def domains_in(self, batch: Batch) -> list[Batch]:
         """The batch cut by source domain, in the order of the domain index."""
         return [batch.subset(batch.domain == index) for index in torch.unique(batch.domain)]
+
+    def domain_losses(self, outputs: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Segmentation loss of each source domain on its own samples, in the order of `domains_in`; (D,).
+
+        `outputs` are those of one forward pass over the whole batch, finest first.
+        """
+        chosen = [batch.domain == index for index in torch.unique(batch.domain)]
+        return torch.stack([self.seg_loss([out[own] for out in outputs], batch.label[own]) for own in chosen])
 
     def progress(self) -> float:
         """Share of the budget that is spent, in [0, 1)."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dgsweep.config.composition import part_names
 from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.config.names import name_advice
 from dgsweep.config.schema import MethodConfig, SweepConfig, TrainingConfig
@@ -65,7 +66,8 @@ def method_entries(
                 where, f"{wanted.name!r} stands twice", "give each its own `variant`, so that tables tell them apart"
             )
         elif wanted.name not in methods:
-            problems.add(f"{where}.name", f"no method {wanted.name!r}", name_advice(wanted.name, methods))
+            unknown = next((part for part in part_names(wanted.name) if part not in methods), wanted.name)
+            problems.add(f"{where}.name", f"no method {unknown!r}", name_advice(unknown, methods))
         else:
             space = spaces.get(wanted.name, SearchSpace(method=wanted.name))
             entries.append(
@@ -133,9 +135,9 @@ def _trial_draw(
             found = f"trial {index} draws {recipe!r:.80}, which the training section does not allow"
             problems.add(f"search space of {declaration.name}", found, str(error.errors()[0]["msg"]))
     resolved = resolved_training(training, config.budget.steps)
-    _check_batch(
-        config, resolved["batch"], f"trial {index} of {declaration.name}" if recipe else "training.batch", problems
-    )
+    where = f"trial {index} of {declaration.name}" if recipe else "training.batch"
+    _check_batch(config, resolved["batch"], where, problems)
+    _check_batch_domains(config, resolved["batch"], declaration, index if recipe else None, problems)
     return TrialDraw(index=index, hp=hp, training=resolved)
 
 
@@ -145,6 +147,18 @@ def _check_batch(config: SweepConfig, batch: int, where: str, problems: Problems
         up = (batch // workers + 1) * workers
         found = f"a batch of {batch} cannot be shared equally by {workers} workers"
         problems.add(where, found, f"set training.batch to {up}, or change resources.workers_per_trial")
+
+
+def _check_batch_domains(
+    config: SweepConfig, batch: int, declaration: MethodDeclaration, index: int | None, problems: Problems
+) -> None:
+    """The sampler takes domains in turn, so a share of n patches holds n domains where the split has as many."""
+    workers, needed = config.resources.workers_per_trial, declaration.requires.min_batch_domains
+    where = f"training.batch for {declaration.name}" + ("" if index is None else f", trial {index}")
+    if batch // workers < needed and not any(problem.where == where for problem in problems):
+        shared = f" shared by {workers} workers" if workers > 1 else ""
+        found = f"a batch of {batch}{shared} cannot hold the {needed} domains that {declaration.name} compares"
+        problems.add(where, found, f"set training.batch to at least {needed * workers}")
 
 
 def _distinct(draws: Sequence[TrialDraw]) -> list[TrialDraw]:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgsweep.method.base import overridden_hooks
 from dgsweep.method.context import Context
 from dgsweep.networks.monai_import import without_optional_packages
 
@@ -31,9 +30,8 @@ def predict_probabilities(
     Returns:
         (K+1, X, Y, Z) float32 on the device of the network.
     """
-    hooks = overridden_hooks(ctx.method)
     image = image.to(ctx.device)
-    if "adapt" not in hooks:
+    if "adapt" not in ctx.method.hooks():
         return _predict(ctx, image, patch, inference)
     kept = {name: value.clone() for name, value in ctx.network.state_dict().items()}
     try:
@@ -58,12 +56,13 @@ def _slide(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: 
     flips = _mirror_combinations(tuple(inference["mirror_axes"]))
 
     def logits(window: Tensor) -> Tensor:
+        shown = [ctx.method.infer_input(ctx, window.flip(flip)) for flip in flips]  # mirrored first, as in training
         with torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=ctx.recipe.autocast):
-            votes = [ctx.network(window.flip(flip))[0].flip(flip) for flip in flips]
+            votes = [ctx.network(view)[0].flip(flip) for view, flip in zip(shown, flips, strict=True)]
         return torch.stack(votes).float().mean(dim=0) if len(votes) > 1 else votes[0].float()
 
     merged: Tensor = sliding_window_inference(
-        ctx.method.infer_input(ctx, image[None]),
+        image[None],
         roi_size=patch,
         sw_batch_size=int(inference["batch"]),
         predictor=logits,
