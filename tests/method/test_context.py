@@ -70,7 +70,7 @@ def test_a_tap_fires_in_training_and_changes_the_output():
     image = toy_batch(0).image
     ctx.forward(image)
     assert ctx.method.seen == [(0, (4, 8, 16, 16, 8))]
-    assert torch.equal(ctx.features["enc0"], 2 * ctx.network.norm(ctx.network.stem(image)) / 2)
+    assert torch.equal(ctx.features["enc0"], 2 * ctx.network.block(ctx.network.norm(ctx.network.stem(image))) / 2)
     plain = make_context(Method()).forward(image)[0]
     assert not torch.equal(ctx.forward(image)[0], plain)
 
@@ -85,7 +85,7 @@ def test_a_tap_is_silent_in_evaluation():
 
 
 def test_an_unknown_tap_is_an_error_with_the_list_of_taps():
-    with pytest.raises(ValueError, match=r"no tap 'enc9'; it has: stem, enc0.pre_norm, enc0, bottleneck"):
+    with pytest.raises(ValueError, match=r"no tap 'enc9'; it has: stem, enc0.pre_norm, enc0, enc1.pre_norm, enc1"):
         make_context(Tapping(name="enc9"))
 
 
@@ -187,3 +187,18 @@ def test_domain_losses_are_the_segmentation_losses_of_each_domains_samples():
     shares = torch.tensor([3 / 5, 2 / 5])
     torch.testing.assert_close((shares * torch.stack(expected)).sum(), whole, rtol=1e-5, atol=1e-6)
     assert abs(float((expected[0] - expected[1]).detach())) > 1e-3
+
+
+def test_a_tap_can_read_the_batch_of_its_step():
+    seen = []
+
+    @dataclass(kw_only=True)
+    class Looking(Method):
+        def taps(self):
+            return {"enc0": lambda feature, ctx: (seen.append(ctx.batch.domain), feature)[1]}
+
+    ctx = make_context(Looking())
+    assert ctx.batch is None
+    for step in range(2):
+        ctx.run_step(toy_batch(step))
+    assert [domain.tolist() for domain in seen] == [[0, 1, 0, 1]] * 2

@@ -65,6 +65,7 @@ class Context:
         self.state: dict[str, Any] = {}
         self.features: dict[str, Tensor] = {}
         self.losses: dict[str, Tensor] = {}
+        self.batch: Batch | None = None
         self.first_bad_step = torch.full((), -1, dtype=torch.long, device=self.device)
         self._active_now = False
         self._reseed()
@@ -189,6 +190,7 @@ class Context:
 
         def closure() -> Tensor:
             self.features.clear()
+            self.batch = batch  # for taps, which see a feature map only
             views = self.method.views(self, batch)
             self.losses = dict(self.method.loss(self, batch, views))
             return torch.stack(list(self.losses.values())).sum()

@@ -9,7 +9,7 @@ PATCH = (16, 16, 8)
 
 
 class ToyNetwork(nn.Module):
-    """Two convolutions with instance norm between, and the taps that every backbone publishes."""
+    """Two blocks of which the first has an instance norm, and the taps that every backbone publishes."""
 
     def __init__(self, in_channels: int, seed: int) -> None:
         super().__init__()
@@ -19,18 +19,20 @@ class ToyNetwork(nn.Module):
             self.norm = nn.InstanceNorm3d(8, affine=True)
             self.deep = nn.Conv3d(8, 8, 3, padding=1)
             self.head = nn.Conv3d(8, 2, 1)
-        self.decoded = nn.ReLU()
+        self.block, self.decoded = nn.ReLU(), nn.ReLU()
         self.taps = {
             "stem": self.stem,
             "enc0.pre_norm": self.stem,
-            "enc0": self.norm,
+            "enc0": self.block,
+            "enc1.pre_norm": self.deep,
+            "enc1": self.decoded,
             "bottleneck": self.deep,
             "decoded": self.decoded,
         }
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Logits (B, 2, X, Y, Z)."""
-        return [self.head(self.decoded(self.deep(torch.relu(self.norm(self.stem(image))))))]
+        return [self.head(self.decoded(self.deep(self.block(self.norm(self.stem(image))))))]
 
 
 def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
