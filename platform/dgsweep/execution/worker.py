@@ -16,6 +16,7 @@ from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
 from dgsweep.execution.partial_scores import PartialScores
 from dgsweep.execution.pulse import Pulse
+from dgsweep.method.base import overridden_hooks
 from dgsweep.networks.builder import count_parameters
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
@@ -141,10 +142,12 @@ def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, led
 def _costs(training: Training) -> dict[str, Any]:
     ctx = training.ctx
     gpu = ctx.device.type == "cuda"
+    adapts = "adapt" in overridden_hooks(ctx.method)  # its cases may all have been scored by an earlier run
     return {
         "train_wall_s": training.wall_s,
         "steps": ctx.step,
         "active_steps": ctx.active_steps,
+        "active_cases": None if adapts and not ctx.adapted_cases else ctx.active_cases,
         "forward_passes": ctx.forward_passes,
         "parameters": count_parameters(ctx.network),
         "device": torch.cuda.get_device_name(ctx.device) if gpu else "cpu",

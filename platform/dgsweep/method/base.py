@@ -101,6 +101,9 @@ class Method:
     def on_eval(self, ctx: "Context", scores: Mapping[str, float]) -> None:
         """Called after each source validation with its scores."""
 
+    def finish(self, ctx: "Context") -> None:
+        """Once, when the budget ends or training stops early: the weights left in the network are the result."""
+
     def infer_input(self, ctx: "Context", image: Tensor) -> Tensor:
         """Fixed transform of the input at prediction; image is (B, C, X, Y, Z)."""
         del ctx
