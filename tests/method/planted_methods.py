@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dgsweep.config.declaration import Hyperparameter, MethodDeclaration, Requires
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, BatchSpec, Method, View
 from dgsweep.method.context import Context
 
 
@@ -34,6 +34,14 @@ class Shift(Method):
         if self.size:
             ctx.mark_active()
         return [View(image=self.changed(ctx, batch.image), label=batch.label)]
+
+
+@dataclass(kw_only=True)
+class Greedy(Shift):
+    """Asks for two domains in a batch."""
+
+    def batch_spec(self) -> BatchSpec:
+        return BatchSpec(min_domains=2)
 
 
 @dataclass(kw_only=True)

@@ -11,6 +11,7 @@ from planted_methods import (
     DomainGap,
     Forgetful,
     GlobalNoise,
+    Greedy,
     Idle,
     Inverter,
     Remembering,
@@ -19,7 +20,7 @@ from planted_methods import (
     declare,
 )
 
-from dgsweep.config.declaration import Hyperparameter, MethodDeclaration
+from dgsweep.config.declaration import Hyperparameter, MethodDeclaration, Requires
 from dgsweep.method.catalog import method_declaration
 from dgsweep.method.conformance import CHECKS, MethodConformance, check
 
@@ -43,6 +44,7 @@ def test_a_built_in_method_keeps_its_word(name):
         declare(Shift),
         declare(Remembering),
         declare(Inverter, requires=INVERTS),
+        declare(Greedy, requires=Requires(min_batch_domains=2)),
         declare(DomainGap, identity=None, no_identity_reason="losses are means of domains, not of samples"),
         declare(DomainGap, identity=None, no_identity_reason="as above", own_test="depends_on_domain_ids"),
         declare(DomainGap, identity=None, no_identity_reason="as above", own_test="zero_on_identical_domains"),
@@ -65,6 +67,8 @@ def test_an_honest_method_of_a_stranger_passes_every_check(honest):
         (declare(Shift, identity={"size": 1.0}), "identity equals ERM"),
         (declare(Shift, identity=None), "identity equals ERM"),
         (declare(Shift, hyperparameters={**SIZE, "odd": Hyperparameter(default=1)}), "fields match"),
+        (declare(Greedy), "fields match"),
+        (declare(Shift, requires=Requires(min_batch_domains=2)), "fields match"),
         (declare(Shift, own_test="depends_on_domain_ids"), "own claim"),
         (declare(Shift, own_test="zero_on_identical_domains"), "own claim"),
     ],

@@ -176,3 +176,14 @@ def test_subset_keeps_images_labels_domains_and_case_ids_together():
 def test_overridden_hooks_are_named():
     assert overridden_hooks(Method()) == ()
     assert overridden_hooks(Tapping()) == ("taps",)
+
+
+def test_domain_losses_are_the_segmentation_losses_of_each_domains_samples():
+    ctx, batch = make_context(Method()), toy_batch(0, n=5)
+    outputs = ctx.forward(batch.image)
+    expected = [ctx.seg_loss(ctx.forward(part.image), part.label) for part in ctx.domains_in(batch)]
+    torch.testing.assert_close(ctx.domain_losses(outputs, batch), torch.stack(expected), rtol=1e-5, atol=1e-6)
+    whole = ctx.seg_loss(outputs, batch.label)
+    shares = torch.tensor([3 / 5, 2 / 5])
+    torch.testing.assert_close((shares * torch.stack(expected)).sum(), whole, rtol=1e-5, atol=1e-6)
+    assert abs(float((expected[0] - expected[1]).detach())) > 1e-3

@@ -65,12 +65,25 @@ def test_gradients_reach_every_parameter_but_the_head_that_the_loss_leaves_out(n
 @pytest.mark.parametrize("name", NAMES)
 def test_every_tap_fires_and_the_common_ones_are_there(name):
     network = build(name).train()
-    assert {"stem", "enc0", "enc0.pre_norm", "enc1", "enc1.pre_norm", "bottleneck"} <= set(network.taps)
+    assert {"stem", "enc0", "enc0.pre_norm", "enc1", "enc1.pre_norm", "bottleneck", "decoded"} <= set(network.taps)
     fired: set[str] = set()
     for tap, module in network.taps.items():
         module.register_forward_hook(lambda _module, _input, output, tap=tap: fired.add(tap))
     network(torch.randn(1, 2, 32, 32, 16))
     assert fired == set(network.taps)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_finest_logits_depend_on_the_decoded_features_at_the_same_voxel(name):
+    network = build(name).eval()
+    found = {}
+    network.taps["decoded"].register_forward_hook(lambda _m, _i, output: found.update(feature=output))
+    logits = network(torch.randn(1, 2, 32, 32, 16))[0]
+    assert found["feature"].shape[2:] == logits.shape[2:]
+    (gradient,) = torch.autograd.grad(logits[0, 0, 9, 8, 7], found["feature"])
+    assert gradient[0, :, 9, 8, 7].any()
+    gradient[0, :, 8:11, 7:10, 6:9] = 0.0
+    assert not gradient.any()
 
 
 @pytest.mark.parametrize("name", NAMES)

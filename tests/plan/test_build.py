@@ -208,6 +208,18 @@ def test_a_batch_that_workers_cannot_share_is_refused_with_the_next_that_they_ca
     assert world.plan(training={"batch": 4}, resources={"workers_per_trial": 2}).trials
 
 
+def test_a_batch_that_cannot_hold_the_domains_that_a_method_compares_is_refused(world) -> None:
+    declared = {"gap": world.method("gap", requires=Requires(min_batch_domains=2))}
+    two_workers = {"workers_per_trial": 2}
+    with pytest.raises(PlanError, match=r"training.batch for gap: a batch of 1 cannot .* set training.batch .* 2"):
+        world.plan(declared=declared, methods=["erm", "gap"], training={"batch": 1})
+    with pytest.raises(PlanError, match=r"a batch of 2 shared by 2 workers cannot .* set training.batch .* 4"):
+        world.plan(declared=declared, methods=["erm", "gap"], training={"batch": 2}, resources=two_workers)
+    assert world.plan(declared=declared, methods=["gap"], training={"batch": 2}).trials
+    assert world.plan(declared=declared, methods=["gap"], training={"batch": 4}, resources=two_workers).trials
+    assert world.plan(declared=declared, methods=["erm"], training={"batch": 1}).trials
+
+
 def test_a_cell_whose_needs_the_split_cannot_meet_is_refused_with_the_reason(world) -> None:
     planned = world.plan(methods=["erm", "pair"], protocol={"kind": "single_source"})
     assert {trial.method for trial in planned.trials} == {"erm"}

@@ -19,10 +19,11 @@ def test_the_shares_of_the_workers_reassemble_the_batch_of_one_worker(world_size
         whole = feed().batch(step)
         parts = [feed(rank, world_size).batch(step) for rank in range(world_size)]
         for rank, part in enumerate(parts):
-            assert torch.equal(part.image, whole.image[rank::world_size])
-            assert torch.equal(part.label, whole.label[rank::world_size])
-            assert torch.equal(part.domain, whole.domain[rank::world_size])
-            assert part.case_ids == whole.case_ids[rank::world_size]
+            own = slice(rank * 4 // world_size, (rank + 1) * 4 // world_size)
+            assert torch.equal(part.image, whole.image[own])
+            assert torch.equal(part.label, whole.label[own])
+            assert torch.equal(part.domain, whole.domain[own])
+            assert part.case_ids == whole.case_ids[own]
 
 
 def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_read_before():
@@ -42,3 +43,9 @@ def test_the_case_ids_of_a_step_can_be_asked_for_later():
 def test_every_domain_is_in_every_batch():
     for step in range(5):
         assert set(feed().batch(step).domain.tolist()) == {0, 1}
+
+
+def test_every_worker_gets_every_domain_where_its_share_is_large_enough():
+    for step in range(5):
+        for rank in range(2):
+            assert set(feed(rank, 2).batch(step).domain.tolist()) == {0, 1}

@@ -30,6 +30,8 @@ class Requires:
 
     trainable: bool = True
     min_source_domains: int = 1
+    min_batch_domains: int = 1
+    """Least number of source domains in each worker's share of a batch; the class says the same in `batch_spec`."""
     unlabelled: Literal["none", "source", "target"] = "none"
     prompts: Literal["none", "box", "point"] = "none"
     phase: Literal["train", "pretrain"] = "train"

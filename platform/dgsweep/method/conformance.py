@@ -44,11 +44,18 @@ class ToyNetwork(nn.Module):
             self.norm = nn.InstanceNorm3d(8, affine=True)
             self.deep = nn.Conv3d(8, 8, 3, padding=1)
             self.head = nn.Conv3d(8, 2, 1)
-        self.taps = {"stem": self.stem, "enc0.pre_norm": self.stem, "enc0": self.norm, "bottleneck": self.deep}
+        self.decoded = nn.ReLU()
+        self.taps = {
+            "stem": self.stem,
+            "enc0.pre_norm": self.stem,
+            "enc0": self.norm,
+            "bottleneck": self.deep,
+            "decoded": self.decoded,
+        }
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Logits (B, 2, X, Y, Z)."""
-        return [self.head(torch.relu(self.deep(torch.relu(self.norm(self.stem(image))))))]
+        return [self.head(self.decoded(self.deep(torch.relu(self.norm(self.stem(image))))))]
 
 
 def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
@@ -154,11 +161,15 @@ def _skip(name: str, why: str) -> CheckResult:
 
 
 def fields_match(declaration: MethodDeclaration) -> CheckResult:
-    """The declared hyperparameters are exactly the fields of the class."""
+    """The declared hyperparameters are exactly the fields of the class, and both ask for the same batch."""
     fields = set(getattr(load_implementation(declaration), "__dataclass_fields__", {}))
     declared = set(declaration.hyperparameters) | ({"variant"} if declaration.variants else set())
     odd = sorted(fields ^ declared)
-    return _result("fields match", not odd, "declaration and class agree", f"only on one side: {', '.join(odd)}")
+    if odd:
+        return _result("fields match", False, "", f"only on one side: {', '.join(odd)}")
+    asked, promised = make_method(declaration).batch_spec().min_domains, declaration.requires.min_batch_domains
+    bad = f"batch_spec asks for {asked} domains in a batch, requires.min_batch_domains says {promised}"
+    return _result("fields match", asked == promised, "declaration and class agree", bad)
 
 
 def equals_erm_at_identity(declaration: MethodDeclaration) -> CheckResult:

@@ -138,6 +138,14 @@ class Context:
         """The batch cut by source domain, in the order of the domain index."""
         return [batch.subset(batch.domain == index) for index in torch.unique(batch.domain)]
 
+    def domain_losses(self, outputs: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Segmentation loss of each source domain on its own samples, in the order of `domains_in`; (D,).
+
+        `outputs` are those of one forward pass over the whole batch, finest first.
+        """
+        chosen = [batch.domain == index for index in torch.unique(batch.domain)]
+        return torch.stack([self.seg_loss([out[own] for out in outputs], batch.label[own]) for own in chosen])
+
     def progress(self) -> float:
         """Share of the budget that is spent, in [0, 1)."""
         return self.step / self.recipe.budget_steps

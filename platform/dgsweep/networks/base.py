@@ -26,7 +26,8 @@ class SegmentationNetwork(nn.Module):
 
     Args:
         core: maps (B, C, X, Y, Z) to logits (B, K+1, X, Y, Z), or in training to a sequence or stack of them.
-        taps: tap name -> submodule whose output can be observed or changed.
+        taps: tap name -> submodule whose output can be observed or changed. `decoded` is the one whose output the
+            last layer turns into the finest logits, at their size.
         memory_format: layout that is fastest for this backbone on a CPU.
     """
 

@@ -14,7 +14,7 @@ with without_optional_packages():
 
 
 def build(task: NetworkTask) -> SegmentationNetwork:
-    """Build the network; taps are `stem`, `enc<i>`, `enc<i>.pre_norm` and `bottleneck`.
+    """Build the network; taps are `stem`, `enc<i>`, `enc<i>.pre_norm`, `bottleneck`, `dec<i>` and `decoded`.
 
     Raises:
         PlanError: the patch cannot be halved on any axis.
@@ -49,4 +49,5 @@ def _taps(core: Any) -> dict[str, nn.Module]:
         taps[f"enc{index}.pre_norm"] = block.conv1
     for index, block in enumerate(core.upsamples):
         taps[f"dec{index}"] = block
+    taps["decoded"] = core.upsamples[-1]
     return taps

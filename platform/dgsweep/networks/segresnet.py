@@ -10,7 +10,7 @@ with without_optional_packages():
 
 
 def build(task: NetworkTask) -> SegmentationNetwork:
-    """Build the network; taps are `stem`, `enc<i>`, `enc<i>.pre_norm` (first convolution) and `bottleneck`."""
+    """Build the network; taps are `stem`, `enc<i>`, `enc<i>.pre_norm` (first convolution), `bottleneck`, `decoded`."""
     core = SegResNet(
         spatial_dims=3,
         init_filters=int(task.options["width"]),
@@ -18,6 +18,7 @@ def build(task: NetworkTask) -> SegmentationNetwork:
         out_channels=task.n_classes,
     )
     taps: dict[str, nn.Module] = {"stem": core.convInit, "bottleneck": core.down_layers[-1]}
+    taps["decoded"] = core.conv_final[1]
     for index, layer in enumerate(core.down_layers):
         taps[f"enc{index}"] = layer
         taps[f"enc{index}.pre_norm"] = next(module for module in layer.modules() if isinstance(module, nn.Conv3d))

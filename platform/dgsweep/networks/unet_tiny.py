@@ -13,7 +13,10 @@ with without_optional_packages():
 
 
 def build(task: NetworkTask) -> SegmentationNetwork:
-    """Build the network; taps are `enc<i>` (i from 0), `bottleneck` and, before each first norm, `enc<i>.pre_norm`."""
+    """Build the network; taps are `enc<i>` (i from 0), before each first norm `enc<i>.pre_norm`, `bottleneck`, `decoded`.
+
+    Without residual units the last layer is the last upsampling, and there is no `decoded`.
+    """
     levels, width = int(task.options["levels"]), int(task.options["width"])
     core = UNet(
         spatial_dims=3,
@@ -23,18 +26,22 @@ def build(task: NetworkTask) -> SegmentationNetwork:
         strides=(2,) * (levels - 1),
         num_res_units=int(task.options["residual_units"]),
     )
-    return SegmentationNetwork(core, _taps(core, levels), memory_format=torch.channels_last_3d)
+    taps = _taps(core, levels, with_decoded=int(task.options["residual_units"]) > 0)
+    return SegmentationNetwork(core, taps, memory_format=torch.channels_last_3d)
 
 
-def _taps(core: nn.Module, levels: int) -> dict[str, nn.Module]:
+def _taps(core: nn.Module, levels: int, *, with_decoded: bool) -> dict[str, nn.Module]:
     taps: dict[str, nn.Module] = {}
-    block: Any = core.model
+    outermost: Any = core.model
+    block = outermost
     for level in range(levels - 1):
         taps[f"enc{level}"] = block[0]
         taps[f"enc{level}.pre_norm"] = _first_convolution(block[0])
         block = block[1].submodule
     taps["bottleneck"] = block
     taps["stem"] = taps["enc0.pre_norm"]
+    if with_decoded:
+        taps["decoded"] = outermost[2][0]
     return taps
 
 

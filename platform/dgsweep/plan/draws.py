@@ -133,9 +133,9 @@ def _trial_draw(
             found = f"trial {index} draws {recipe!r:.80}, which the training section does not allow"
             problems.add(f"search space of {declaration.name}", found, str(error.errors()[0]["msg"]))
     resolved = resolved_training(training, config.budget.steps)
-    _check_batch(
-        config, resolved["batch"], f"trial {index} of {declaration.name}" if recipe else "training.batch", problems
-    )
+    where = f"trial {index} of {declaration.name}" if recipe else "training.batch"
+    _check_batch(config, resolved["batch"], where, problems)
+    _check_batch_domains(config, resolved["batch"], declaration, index if recipe else None, problems)
     return TrialDraw(index=index, hp=hp, training=resolved)
 
 
@@ -145,6 +145,18 @@ def _check_batch(config: SweepConfig, batch: int, where: str, problems: Problems
         up = (batch // workers + 1) * workers
         found = f"a batch of {batch} cannot be shared equally by {workers} workers"
         problems.add(where, found, f"set training.batch to {up}, or change resources.workers_per_trial")
+
+
+def _check_batch_domains(
+    config: SweepConfig, batch: int, declaration: MethodDeclaration, index: int | None, problems: Problems
+) -> None:
+    """The sampler takes domains in turn, so a share of n patches holds n domains where the split has as many."""
+    workers, needed = config.resources.workers_per_trial, declaration.requires.min_batch_domains
+    where = f"training.batch for {declaration.name}" + ("" if index is None else f", trial {index}")
+    if batch // workers < needed and not any(problem.where == where for problem in problems):
+        shared = f" shared by {workers} workers" if workers > 1 else ""
+        found = f"a batch of {batch}{shared} cannot hold the {needed} domains that {declaration.name} compares"
+        problems.add(where, found, f"set training.batch to at least {needed * workers}")
 
 
 def _distinct(draws: Sequence[TrialDraw]) -> list[TrialDraw]:

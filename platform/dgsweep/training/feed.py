@@ -35,7 +35,7 @@ class Feed:
     def batch(self, step: int) -> Batch:
         """This worker's share of the batch of one step."""
         drawn = self._sampled(step)
-        mine = slice(self._runtime.rank, None, self._runtime.world_size)
+        mine = self._share(len(drawn.case_ids))
         device = self._runtime.device
         image = torch.from_numpy(drawn.image[mine]).to(device, non_blocking=True)
         label = torch.from_numpy(drawn.label[mine]).to(device, non_blocking=True)
@@ -58,6 +58,11 @@ class Feed:
         """End the sampling threads."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _share(self, size: int) -> slice:
+        """Neighbours in the batch: the sampler takes domains in turn, so every worker gets different ones."""
+        rank, workers = self._runtime.rank, self._runtime.world_size
+        return slice(rank * size // workers, (rank + 1) * size // workers)
 
     def _sampled(self, step: int) -> PatchBatch:
         if self._pool is None:
