@@ -68,6 +68,7 @@ def test_an_honest_method_of_a_stranger_passes_every_check(honest):
         (declare(Shift, requires=INVERTS), "contrast inversion"),
         (declare(Shift, identity={"size": 1.0}), "identity equals ERM"),
         (declare(Shift, identity=None), "identity equals ERM"),
+        (declare(SureOfItself, identity={"size": 1.0}), "identity equals ERM"),
         (declare(Shift, hyperparameters={**SIZE, "odd": Hyperparameter(default=1)}), "fields match"),
         (declare(Greedy), "fields match"),
         (declare(Shift, requires=Requires(min_batch_domains=2)), "fields match"),
