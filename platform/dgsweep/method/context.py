@@ -21,7 +21,7 @@ def stream_seed(*parts: object) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The optimisation that every method of a table shares."""
+    """What every method of a table shares: the optimisation, and the grid that the patches are on."""
 
     budget_steps: int
     optimizer: str = "sgd"
@@ -34,6 +34,8 @@ class Recipe:
     seed: int = 0
     patch: tuple[int, int, int] | None = None
     """Voxels (x, y, z) of a training patch, for methods that cut patches at test time."""
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Size of a voxel of the patches, along x, y, z."""
 
 
 class Context:
