@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from training_stand_in import PATCH, cpu, make_spec
 
+from dgsweep.method.base import Method
 from dgsweep.training.assemble import build_context
 from dgsweep.training.inference import predict_probabilities
 
@@ -83,6 +84,39 @@ def test_mirrored_prediction_is_the_mean_of_the_logits_of_all_eight_images():
             votes.append(ctx.network(volume[None].flip(dims))[0].flip(dims)[0])
     expected = torch.softmax(torch.stack(votes).mean(dim=0), dim=0)
     torch.testing.assert_close(predict_probabilities(ctx, volume, PATCH, ALL_AXES), expected, rtol=1e-4, atol=1e-5)
+
+
+class Slope(Method):
+    """Shows the network differences to the neighbour along x, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[torch.Tensor] = []
+
+    def infer_input(self, ctx, image):
+        self.given.append(image)
+        return image - image.roll(1, dims=2)
+
+
+def test_the_input_transform_sees_windows_that_are_mirrored_already():
+    ctx, volume = context(), image(*PATCH)
+    ctx.method = Slope()
+    inference = {**PLAIN, "mirror_axes": ("x",)}
+    found = predict_probabilities(ctx, volume, PATCH, inference)
+    ctx.network.eval()
+    with torch.no_grad():
+        votes = [ctx.network(ctx.method.infer_input(ctx, volume[None].flip(dims)))[0].flip(dims) for dims in ([], [2])]
+        mirrored_late = ctx.network(ctx.method.infer_input(ctx, volume[None]).flip([2]))[0].flip([2])
+    torch.testing.assert_close(found, torch.softmax(torch.stack(votes).mean(dim=0)[0], dim=0), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(votes[1], mirrored_late, atol=1e-2)
+
+
+def test_the_input_transform_sees_the_padding_of_a_small_volume():
+    ctx, small = context(), image(5, 7, 3)
+    ctx.method = Slope()
+    predict_probabilities(ctx, small, PATCH, PLAIN)
+    (window,) = ctx.method.given
+    assert window.shape[2:] == PATCH
+    assert int((window != 0).sum()) == small.numel()
 
 
 def test_adaptation_is_used_for_the_case_and_undone_after_it():

@@ -105,7 +105,7 @@ class Method:
         """Once, when the budget ends or training stops early: the weights left in the network are the result."""
 
     def infer_input(self, ctx: "Context", image: Tensor) -> Tensor:
-        """Fixed transform of the input at prediction; image is (B, C, X, Y, Z)."""
+        """Fixed transform of the network's input at prediction: windows (B, C, X, Y, Z), padded and mirrored before."""
         del ctx
         return image
 

@@ -54,12 +54,13 @@ def _slide(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: 
     flips = _mirror_combinations(tuple(inference["mirror_axes"]))
 
     def logits(window: Tensor) -> Tensor:
+        shown = [ctx.method.infer_input(ctx, window.flip(flip)) for flip in flips]  # mirrored first, as in training
         with torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=ctx.recipe.autocast):
-            votes = [ctx.network(window.flip(flip))[0].flip(flip) for flip in flips]
+            votes = [ctx.network(view)[0].flip(flip) for view, flip in zip(shown, flips, strict=True)]
         return torch.stack(votes).float().mean(dim=0) if len(votes) > 1 else votes[0].float()
 
     merged: Tensor = sliding_window_inference(
-        ctx.method.infer_input(ctx, image[None]),
+        image[None],
         roi_size=patch,
         sw_batch_size=int(inference["batch"]),
         predictor=logits,
