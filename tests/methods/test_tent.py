@@ -6,8 +6,9 @@ from torch import nn
 
 from dgsweep.method.conformance import MethodConformance, ToyNetwork, make_context, make_method, predicted, toy_batch
 from dgsweep.method.context import Context, Recipe
+from dgsweep.method.networks import norm_parameters
 from dgsweep_methods.tent import DECLARATION
-from dgsweep_methods.tent.method import entropy, norm_parameters
+from dgsweep_methods.tent.method import entropy
 
 
 class TestTentConformance(MethodConformance):

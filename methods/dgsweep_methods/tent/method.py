@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgsweep.method.base import Method
 from dgsweep.method.context import Context
+from dgsweep.method.networks import norm_parameters, require_norm_parameters
 from dgsweep.method.patches import tiles
-
-NORMS = (nn.modules.instancenorm._InstanceNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def entropy(logits: Tensor, min_foreground: float) -> tuple[Tensor, Tensor]:
@@ -26,12 +25,6 @@ def entropy(logits: Tensor, min_foreground: float) -> tuple[Tensor, Tensor]:
     return torch.where(counted, uncertainty, 0.0).sum(), counted.sum()
 
 
-def norm_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """Scale and shift of every norm layer that has them."""
-    norms = [module for module in network.modules() if isinstance(module, NORMS)]
-    return [parameter for norm in norms for parameter in norm.parameters(recurse=False)]
-
-
 @final
 @dataclass(kw_only=True)
 class Tent(Method):
@@ -43,8 +36,8 @@ class Tent(Method):
 
     def setup(self, ctx: Context) -> None:
         """Refuse, before training, a network on which nothing could be adapted."""
-        if self.steps and not norm_parameters(ctx.network):
-            raise ValueError("tent needs norm layers with scale and shift, and this network has none")
+        if self.steps:
+            require_norm_parameters(ctx.network, "tent")
 
     def adapt(self, ctx: Context, image: Tensor) -> None:
         """Some updates by Adam, each from the gradient over the whole case, tile by tile."""

@@ -203,8 +203,9 @@ def is_active(declaration: MethodDeclaration) -> CheckResult:
     if declaration.name == "erm":
         return _skip(name, "it has no mechanism of its own")
     ctx = trained(make_method(declaration))
-    predicted(ctx)
-    good = f"active in {ctx.active_steps} of {STEPS} steps" + (" and at test time" if ctx.active_cases else "")
+    if not ctx.active_steps:
+        predicted(ctx)
+    good = f"active in {ctx.active_steps} of {STEPS} steps" if ctx.active_steps else "active at test time"
     bad = "it was active in no step and in no prediction (ctx.mark_active())"
     return _result(name, ctx.active_steps + ctx.active_cases > 0, good, bad)
 
