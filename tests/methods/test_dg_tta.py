@@ -134,6 +134,14 @@ def test_only_the_first_branch_carries_a_gradient():
     assert grad_modes == [True, False]
 
 
+def test_views_are_recoloured_at_test_time_where_asked():
+    image, plain, coloured = toy_batch(0, n=1).image, context(strength=0.0), context(strength=0.0, coloured=True)
+    first, second = (plain.method._branch(plain, image)[0] for _ in range(2))
+    assert torch.allclose(first, second, atol=1e-5)
+    first, second = (coloured.method._branch(coloured, image)[0] for _ in range(2))
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
 def test_prediction_of_a_case_does_not_depend_on_the_cases_before_it():
     first, second = toy_batch(0, n=1).image, toy_batch(1, n=1).image
     ctx, fresh = context(), context()

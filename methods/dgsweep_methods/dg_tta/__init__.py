@@ -9,7 +9,7 @@ DECLARATION = MethodDeclaration(
     recipe_version=1,
     summary="Trains on GIN-coloured MIND descriptors; on each test case two warped views must come to agree.",
     implementation="dgsweep_methods.dg_tta.method:DgTta",
-    paper="Weihsbach et al., DG-TTA: Out-of-domain medical image segmentation through DG and TTA, arXiv 2312.06275",
+    paper="Weihsbach et al., DG-TTA: Out-of-Domain Medical Image Segmentation [...], Sensors 25(17):5603, 2025",
     requires=Requires(contrast_inversion="yes"),
     hyperparameters={
         "pretraining": Hyperparameter(
@@ -29,6 +29,9 @@ DECLARATION = MethodDeclaration(
         "patches": Hyperparameter(default=16, low=1, high=100, help="random patches an update", source=SOURCE),
         "strength": Hyperparameter(
             default=0.05, low=0.0, high=0.5, help="deviation of each entry of the affine matrices", source=SOURCE
+        ),
+        "coloured": Hyperparameter(
+            default=False, choices=(False, True), help="whether the warped views are re-coloured too", source=SOURCE
         ),
         "adapted": Hyperparameter(
             default="all", choices=("all", "norms"), help="which parameters follow the case", source=SOURCE

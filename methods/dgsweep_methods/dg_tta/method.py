@@ -21,6 +21,12 @@ DELTA, SIGMA, NOISE = 1, 1.0, 0.05
 """MIND-SSC as DG-TTA releases it."""
 
 
+def recoloured(image: Tensor, generator: torch.Generator) -> Tensor:
+    """GIN on every sample of (B, C, X, Y, Z)."""
+    alpha = torch.rand(len(image), generator=generator, device=image.device)
+    return blend(image, random_network(image, LAYERS, CHANNELS, KERNELS, generator), alpha)
+
+
 def random_affine(strength: float, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
     """A matrix (1, 3, 4) for `grid_sample`, the identity with N(0, strength^2) on each entry, and its inverse."""
     matrix = torch.eye(4, device=device)
@@ -56,6 +62,7 @@ class DgTta(Method):
     updates: int
     patches: int
     strength: float
+    coloured: bool
     adapted: str
 
     def in_channels(self, image_channels: int) -> int:
@@ -71,8 +78,7 @@ class DgTta(Method):
         """First re-colour every sample, then describe it."""
         image = batch.image
         if "gin" in self.pretraining:
-            alpha = torch.rand(len(image), generator=ctx.generator, device=ctx.device)
-            image = blend(image, random_network(image, LAYERS, CHANNELS, KERNELS, ctx.generator), alpha)
+            image = recoloured(image, ctx.generator)
         if "mind" in self.pretraining:
             n, c, *size = image.shape
             grain = torch.randn(n, c, len(PAIRS), *size, generator=ctx.generator, device=ctx.device)
@@ -105,7 +111,8 @@ class DgTta(Method):
     def _branch(self, ctx: Context, patch: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction of a warped patch, warped back, and where it comes from inside the patch."""
         there, back = random_affine(self.strength, ctx.generator, ctx.device)
-        shown = self.infer_input(ctx, warped(patch, there, outside="border"))
-        logits = warped(ctx.forward(shown)[0].float(), back, outside="zeros")
+        shown = warped(patch, there, outside="border")
+        shown = recoloured(shown, ctx.generator) if self.coloured else shown
+        logits = warped(ctx.forward(self.infer_input(ctx, shown))[0].float(), back, outside="zeros")
         seen = warped(torch.ones_like(patch[:, :1]), back, outside="zeros") > 0.5
         return torch.softmax(logits, dim=1), seen.to(logits.dtype)
