@@ -229,6 +229,24 @@ def test_the_network_can_be_asked_at_other_weights():
     assert ctx.forward_passes == 3
 
 
+class HeldTwice(ToyNetwork):
+    """Holds its layers under a second name, as MONAI's DynUNet does."""
+
+    def __init__(self, in_channels, seed):
+        super().__init__(in_channels, seed)
+        self.again = torch.nn.ModuleList([self.stem, self.norm])
+
+
+def test_a_network_that_holds_a_layer_under_two_names_gets_its_own_weights_back():
+    ctx, other, image = make_context(Method()), make_context(Method(), seed=3), toy_batch(0).image
+    ctx.network = HeldTwice(1, 0).train()
+    own = [(name, value.data_ptr()) for name, value in ctx.network.named_parameters()]
+    given = {name: value * 1.0 for name, value in other.network.named_parameters()}
+    torch.testing.assert_close(ctx.forward(image, given)[0], other.forward(image)[0])
+    assert [(name, value.data_ptr()) for name, value in ctx.network.named_parameters()] == own
+    assert all(value.is_leaf for value in ctx.network.parameters())
+
+
 def test_overridden_hooks_are_named():
     assert overridden_hooks(Method()) == ()
     assert overridden_hooks(Tapping()) == ("taps",)

@@ -122,12 +122,13 @@ class Context:
     def forward(self, image: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Sequence[Tensor]:
         """Outputs of the network, finest first: each (B, K+1, x, y, z).
 
-        Given `parameters` (by their names in the network), it is evaluated at those instead of its own.
+        Given `parameters` (named as in `network.named_parameters()`), it is evaluated at those instead of its own.
         """
         self.forward_passes += 1
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.autocast):
             if parameters is not None:
-                outputs = torch.func.functional_call(self.network, dict(parameters), (image,))
+                # tie_weights would leave the new ones in a layer that is held under two names, as DynUNet's are
+                outputs = torch.func.functional_call(self.network, dict(parameters), (image,), tie_weights=False)
             else:
                 outputs = self._parallel(image) if self.network.training else self.network(image)
         return outputs if isinstance(outputs, list | tuple) else [outputs]
