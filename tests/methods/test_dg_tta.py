@@ -134,6 +134,35 @@ def test_only_the_first_branch_carries_a_gradient():
     assert grad_modes == [True, False]
 
 
+class Pointwise(nn.Module):
+    """Logits that depend on the voxel alone, so that a warp and its inverse cancel; never (0, 0)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, image):
+        return [torch.cat([torch.ones_like(image), self.weight * image], dim=1)]
+
+
+def test_a_branch_is_back_in_the_place_of_its_patch_and_knows_where_it_saw_nothing():
+    axes = [torch.linspace(-2, 2, side) for side in (24, 20, 16)]
+    x, y, z = torch.meshgrid(*axes, indexing="ij")
+    patch = (torch.sin(x) + 0.5 * y - 0.3 * z)[None, None]
+    ctx = context(Pointwise(), strength=0.1)
+    direct = torch.softmax(ctx.network(patch)[0], dim=1)
+    for seed in range(5):
+        ctx.generator.manual_seed(seed)
+        with torch.no_grad():
+            found, seen = ctx.method._branch(ctx, patch)
+        core = seen.clone()
+        core[:, :, :4], core[:, :, -4:], core[:, :, :, :4], core[:, :, :, -4:], core[..., :4], core[..., -4:] = (0,) * 6
+        assert ((found - direct).abs() * core).max() < 0.05  # away from the border, which repeats itself
+        nothing = (found[:, :1] - 0.5).abs() < 1e-6  # logits (0, 0) from outside the patch
+        assert not (nothing & (seen > 0)).any()
+        assert 0 < int(nothing.sum()) <= int((seen == 0).sum())
+
+
 def test_views_are_recoloured_at_test_time_where_asked():
     image, plain, coloured = toy_batch(0, n=1).image, context(strength=0.0), context(strength=0.0, coloured=True)
     first, second = (plain.method._branch(plain, image)[0] for _ in range(2))
