@@ -109,7 +109,7 @@ def test_everything_wrong_is_told_at_once(folder, tmp_path):
         "gone": "no such file", "twice": "stands in", "cut": "cut", "shape": "11) voxels", "shift": "7.00 mm off",
         "four": "3D", "text": "no single-file NIfTI", "dicom": "no NIfTI by its name", "outside": "leaves the manifest",
         "nameless": "field is empty", "A/B": "/ + *", "../up": "cannot name a file", "q": "same patient",
-        "holdout": "train, val, test", "pancreas": "no label",
+        "holdout": "train, val, test", "pancreas": "no label", "someone": "different patients",
     }  # fmt: skip
     missing = [name for name, text in expected.items() if not any(text in problem for problem in problems)]
     assert not missing
@@ -201,6 +201,9 @@ def test_an_unknown_label_is_answered_with_the_nearest_name(folder):
 def test_a_domain_may_have_its_own_values(folder):
     folder.case("c1", center="A")
     folder.case("c2", center="B")
+    mask = np.ones((8, 9, 10), np.uint8)
+    mask[0] = 7
+    folder.nifti("c2_label.nii.gz", mask)
     folder.dataset(labels={"background": 0, "head": 1, "tail": 2}, label_map={"B/*": {"tail": 7}})
     first, second = folder.read().cases
     assert dict(first.label_values) == {"head": 1, "tail": 2}
@@ -261,3 +264,29 @@ def test_nan_voxels_are_refused_before_anything_is_planned_and_remembered_by_con
     assert [text for text in _problems(folder) if "180 voxels are NaN or infinite" in text and "case holed" in text]
     folder.nifti("holed.nii.gz", np.ones((8, 9, 10), np.float32))
     assert len(folder.read().cases) == 2
+
+
+def test_a_value_that_dataset_yaml_does_not_name_stops_the_sweep(folder):
+    folder.case("c1")
+    folder.dataset(labels={"background": 0, "head": 1})
+    (problem,) = _problems(folder)
+    assert "values that dataset.yaml does not name: 2" in problem
+    folder.dataset(labels={"background": 0, "head": 1, "tail": 2})
+    assert folder.read().cases
+
+
+def test_a_structure_that_is_asked_for_and_occurs_nowhere_stops_the_sweep(folder):
+    folder.case("c1")
+    (problem,) = _problems(folder, target_labels=(5,))
+    assert "no label file holds label_5 (5)" in problem
+    assert "1, 2" in problem
+    assert folder.read(target_labels=(2,)).cases
+
+
+def test_one_scan_under_two_patients_stops_the_sweep(folder):
+    folder.case("a", patient="p1")
+    folder.case("b", patient="p2")
+    assert folder.read().cases
+    (folder.root / "b.nii.gz").write_bytes((folder.root / "a.nii.gz").read_bytes())
+    (problem,) = _problems(folder)
+    assert "the same image under different patients" in problem

@@ -1,5 +1,7 @@
 """nnU-Net's intensity changes against its formulas written out one sample and channel at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from dgsweep_methods.nnunet_da.method import (
     around_one,
     blur,
     correct_gamma,
+    fine_axes,
     lower_resolution,
     scale_contrast,
     uniform,
@@ -180,13 +183,20 @@ def test_samples_that_are_not_chosen_are_bit_for_bit_the_same():
     assert 0 < sum(same) < 64
 
 
-def test_the_coarse_axis_can_be_left_alone():
-    profile = torch.randn(1, 1, 1, 1, 8, generator=stream()).expand(4, 1, 16, 16, 8).contiguous()
-    batch = toy_batch(0)
-    batch = type(batch)(image=profile, label=batch.label, domain=batch.domain, case_ids=batch.case_ids)
-    in_plane = method_with(p_low_resolution=1.0, low_resolution_axes=("x", "y"))
-    torch.testing.assert_close(shown(in_plane, batch), profile)
-    assert not torch.allclose(shown(method_with(p_low_resolution=1.0), batch), profile, atol=1e-2)
+@pytest.mark.parametrize(("spacing_mm", "spared"), [((1.0, 1.0, 3.5), True), ((1.0, 1.0, 3.0), False)])
+def test_the_coarse_axis_of_anisotropic_voxels_keeps_its_resolution(spacing_mm, spared):
+    profile = torch.randn(1, 1, 1, 1, 8, generator=stream()).expand(16, 1, 16, 16, 8).contiguous()
+    batch = replace(toy_batch(0, n=16), image=profile)
+    method = method_with(p_low_resolution=1.0)
+    ctx = make_context(method)
+    ctx.recipe = replace(ctx.recipe, spacing_mm=spacing_mm)
+    (view,) = method.views(ctx, batch)
+    assert torch.allclose(view.image, profile, atol=1e-5) is spared
+
+
+def test_only_a_ratio_above_three_makes_an_axis_coarse():
+    assert fine_axes((1.0, 1.0, 3.0)) == (2, 3, 4)
+    assert fine_axes((4.0, 1.0, 1.0)) == (3, 4)
 
 
 def test_nothing_chosen_returns_the_very_image_and_is_not_counted_as_active():

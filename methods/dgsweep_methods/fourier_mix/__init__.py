@@ -8,7 +8,7 @@ DECLARATION = MethodDeclaration(
     summary="Low-frequency Fourier amplitudes are mixed with those of another domain; phases, so shapes, stay.",
     implementation="dgsweep_methods.fourier_mix.method:FourierMix",
     paper="Liu et al., FedDG, CVPR 2021; Xu et al., A Fourier-Based Framework for DG (FACT), CVPR 2021",
-    requires=Requires(min_source_domains=2),
+    requires=Requires(min_source_domains=2, min_batch_domains=2),
     hyperparameters={
         "probability": Hyperparameter(
             default=0.5,

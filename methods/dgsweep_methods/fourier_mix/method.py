@@ -7,9 +7,9 @@ from typing import final
 import torch
 
 from dgsweep.method.amplitude import mix_amplitude
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, BatchSpec, Method, View
 from dgsweep.method.context import Context
-from dgsweep.method.pairing import partner_from_other_domain
+from dgsweep.method.sampling import draw_partners
 
 
 @final
@@ -21,12 +21,16 @@ class FourierMix(Method):
     alpha: float
     extent: float
 
+    def batch_spec(self) -> BatchSpec:
+        """Partners come from another domain of the batch."""
+        return BatchSpec(min_domains=2)
+
     def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
         """Mix amplitudes into the chosen samples; labels stay."""
         image = batch.image
-        partner, found = partner_from_other_domain(batch.domain, ctx.generator)
+        partner = draw_partners(len(image), ctx.generator, batch.domain)
         draws = torch.rand(2, len(image), generator=ctx.generator, device=image.device)
-        chosen = found & (draws[0] < self.probability)
+        chosen = (draws[0] < self.probability) & (batch.domain[partner] != batch.domain)
         if not bool(chosen.any()):
             return super().views(ctx, batch)
         ctx.mark_active()

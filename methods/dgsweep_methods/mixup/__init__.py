@@ -8,7 +8,7 @@ DECLARATION = MethodDeclaration(
     summary="Each sample is averaged with one of another domain; the loss is the same average over both labels.",
     implementation="dgsweep_methods.mixup.method:Mixup",
     paper="Zhang et al., mixup: beyond empirical risk minimization, ICLR 2018; between domains as in DomainBed",
-    requires=Requires(min_source_domains=2),
+    requires=Requires(min_source_domains=2, min_batch_domains=2),
     hyperparameters={
         "alpha": Hyperparameter(
             default=0.2,

@@ -7,16 +7,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, BatchSpec, Method, View
 from dgsweep.method.context import Context
-from dgsweep.method.pairing import partner_from_other_domain
-
-
-def draw_beta(alpha: float, generator: torch.Generator) -> float:
-    """One number from Beta(alpha, alpha), as a ratio of two gamma variates in double precision."""
-    shape = torch.full((2,), alpha, dtype=torch.float64, device=generator.device)
-    own, other = torch._standard_gamma(shape, generator=generator).tolist()
-    return float(own / (own + other))
+from dgsweep.method.sampling import coin, draw_partners, symmetric_beta
 
 
 @final
@@ -27,14 +20,17 @@ class Mixup(Method):
     alpha: float
     probability: float
 
+    def batch_spec(self) -> BatchSpec:
+        """Partners come from another domain of the batch."""
+        return BatchSpec(min_domains=2)
+
     def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
         """The mixed image twice: with the sample's own label and with its partner's, weighted."""
-        skipped = float(torch.rand((), generator=ctx.generator, device=ctx.device)) >= self.probability
-        partner, found = partner_from_other_domain(batch.domain, ctx.generator)
-        if skipped or not bool(found.any()):
+        partner = draw_partners(len(batch.domain), ctx.generator, batch.domain)
+        if not coin(self.probability, ctx.generator) or bool((batch.domain[partner] == batch.domain).any()):
             return super().views(ctx, batch)
         ctx.mark_active()
-        weight = draw_beta(self.alpha, ctx.generator)
+        weight = float(symmetric_beta(self.alpha, 1, ctx.generator))
         mixed = weight * batch.image + (1.0 - weight) * batch.image[partner]
         return [
             View(image=mixed, label=batch.label, weight=weight, tag="own"),

@@ -47,12 +47,6 @@ DECLARATION = MethodDeclaration(
         "low_resolution": Hyperparameter(
             default=0.5, low=0.2, high=1.0, help="smallest zoom before zooming back", source=SOURCE
         ),
-        "low_resolution_axes": Hyperparameter(
-            default=("x", "y", "z"),
-            choices=(("x", "y", "z"), ("x", "y"), ("x", "z"), ("y", "z")),
-            help="axes that lose resolution; leave out the coarse axis of anisotropic data",
-            source=SOURCE,
-        ),
         "gamma": Hyperparameter(
             default=(0.7, 1.5),
             choices=((0.7, 1.5), (0.5, 4.5)),

@@ -16,7 +16,8 @@ REACH = 3
 """Taps of the blur on each side of the middle: enough for six sigma in all at sigma 1."""
 P_CHANNEL = 0.5
 """Blur and low resolution touch each channel of a chosen sample with this probability."""
-AXES = "xyz"
+ANISOTROPY = 3.0
+"""Beyond this ratio of spacings the coarse axis keeps its resolution."""
 VOXELS = (2, 3, 4)
 
 
@@ -76,6 +77,12 @@ def correct_gamma(image: Tensor, gamma: Tensor) -> Tensor:
     return centred * (deviation / bent.std(dim=VOXELS, keepdim=True).clamp(min=1e-7)) + mean
 
 
+def fine_axes(spacing_mm: tuple[float, float, float]) -> tuple[int, ...]:
+    """Axes of an image (B, C, X, Y, Z) that may lose resolution: all, without the coarse one of anisotropic voxels."""
+    coarse = max(spacing_mm) if max(spacing_mm) / min(spacing_mm) > ANISOTROPY else float("inf")
+    return tuple(axis for axis, size in zip(VOXELS, spacing_mm, strict=True) if size < coarse)
+
+
 def uniform(shape: Sequence[int], ends: Sequence[float], generator: torch.Generator) -> Tensor:
     """Numbers from U(ends)."""
     return ends[0] + (ends[1] - ends[0]) * torch.rand(tuple(shape), generator=generator, device=generator.device)
@@ -104,12 +111,11 @@ class NnunetDa(Method):
     brightness: tuple[float, float]
     contrast: tuple[float, float]
     low_resolution: float
-    low_resolution_axes: tuple[str, ...]
     gamma: tuple[float, float]
 
     def views(self, ctx: Context, batch: Batch) -> Sequence[View]:
         """Change the chosen samples; labels stay."""
-        image, stages = batch.image, self._stages()
+        image, stages = batch.image, self._stages(fine_axes(ctx.recipe.spacing_mm))
         limits = torch.tensor([[probability] for probability, _ in stages], device=image.device)
         draws = uniform((len(stages), len(image)), (0.0, 1.0), ctx.generator)
         for chosen, (_, change) in zip((draws < limits).tolist(), stages, strict=True):
@@ -119,13 +125,13 @@ class NnunetDa(Method):
                 image = image.index_copy(0, places, change(image[places], ctx.generator))
         return [View(image=image, label=batch.label)]
 
-    def _stages(self) -> list[tuple[float, Callable[[Tensor, torch.Generator], Tensor]]]:
+    def _stages(self, fine: tuple[int, ...]) -> list[tuple[float, Callable[[Tensor, torch.Generator], Tensor]]]:
         return [
             (self.p_noise, self._add_noise),
             (self.p_blur, self._blurred),
             (self.p_brightness, self._brighter),
             (self.p_contrast, self._contrasted),
-            (self.p_low_resolution, self._coarser),
+            (self.p_low_resolution, partial(self._coarser, axes=fine)),
             (self.p_gamma_inverted, partial(self._bent, sign=-1.0)),
             (self.p_gamma, partial(self._bent, sign=1.0)),
         ]
@@ -145,11 +151,11 @@ class NnunetDa(Method):
     def _contrasted(self, image: Tensor, generator: torch.Generator) -> Tensor:
         return scale_contrast(image, around_one(image.shape[:2], self.contrast, generator))
 
-    def _coarser(self, image: Tensor, generator: torch.Generator) -> Tensor:
+    def _coarser(self, image: Tensor, generator: torch.Generator, *, axes: tuple[int, ...]) -> Tensor:
         zoom = uniform(image.shape[:2], (self.low_resolution, 1.0), generator)
         coarse = image
-        for axis in self.low_resolution_axes:
-            coarse = lower_resolution(coarse, zoom, VOXELS[AXES.index(axis)])
+        for axis in axes:
+            coarse = lower_resolution(coarse, zoom, axis)
         return _some_channels(image, coarse, generator)
 
     def _bent(self, image: Tensor, generator: torch.Generator, *, sign: float) -> Tensor:

@@ -11,12 +11,12 @@ from nibabel.affines import voxel_sizes
 
 from dgsweep.config.schema import DataConfig
 from dgsweep.data.finding import Finding, Findings
-from dgsweep.data.geometry import read_label, read_volume
+from dgsweep.data.geometry import read_volume
 from dgsweep.data.grid import NativeGrid, Spacing
 from dgsweep.data.hashes import HashStore
+from dgsweep.data.label_content import label_values
 from dgsweep.data.manifest import Case, inspect_manifest
 from dgsweep.data.nifti import UNREADABLE
-from dgsweep.data.structures import DatasetFile, read_dataset_file, values_in_domain
 from dgsweep.errors import CaseError, ManifestError
 
 OUTLIER_FACTOR = 2.0
@@ -44,57 +44,38 @@ class CheckResult:
 def check_manifest(path: Path, data: DataConfig, *, hashes: HashStore | None = None) -> CheckResult:
     """Check a manifest, its files and their voxels. Never raises for what a file holds: all becomes findings."""
     try:
-        manifest, findings = inspect_manifest(path, data, hashes=hashes)
+        store = hashes or HashStore()
+        manifest, findings = inspect_manifest(path, data, hashes=store)
     except ManifestError as error:
         found = [Finding(where=problem.where, found=problem.found, fix=problem.fix) for problem in error.problems]
         return CheckResult(findings=tuple(found), cases=0)
-    dataset = read_dataset_file(path.parent, Findings())
+    values = label_values(manifest.cases, store, Findings())
     for case in manifest.cases:
-        grid = _check_image(case, findings)
-        if grid is not None and case.label is not None:
-            _check_label(case, _label_values(case, case.label, grid, findings), dataset, findings)
-    _check_duplicates(manifest.cases, findings)
+        _check_image(case, findings)
+        if case.label is not None and case.info.case_id in values:
+            _check_label(case, values[case.info.case_id], findings)
     _check_outliers(manifest.cases, findings)
     return CheckResult(findings=tuple(findings.all), cases=len(manifest.cases))
 
 
-def _check_image(case: Case, findings: Findings) -> NativeGrid | None:
-    """Findings of the image's voxels and header; its grid, None when it cannot be read."""
+def _check_image(case: Case, findings: Findings) -> None:
+    """Findings of the image's voxels and header."""
     where, case_id = f"case {case.info.case_id}, image", case.info.case_id
     try:
         volume = read_volume(case.image)
     except CaseError as error:
         _note(error, where, case_id, findings)
-        return None
+        return
     if volume.array.min() == volume.array.max():
         findings.warn(where, f"every voxel is {volume.array.flat[0]:g}", "look at the scan", case_id=case_id)
     for contradiction in _header_contradictions(case.image, volume.native):
         findings.warn(where, contradiction, "the affine that nibabel prefers is used; check it", case_id=case_id)
-    return volume.native
 
 
-def _label_values(case: Case, label: Path, grid: NativeGrid, findings: Findings) -> set[int] | None:
-    """Values of the label map, None (and a finding) when it cannot be read."""
-    try:
-        return {int(value) for value in np.unique(read_label(label, grid))}
-    except CaseError as error:
-        _note(error, f"case {case.info.case_id}, label", case.info.case_id, findings)
-        return None
-
-
-def _check_label(case: Case, values: set[int] | None, dataset: DatasetFile, findings: Findings) -> None:
-    if values is None:
-        return
-    where, case_id = f"case {case.info.case_id}, label", case.info.case_id
+def _check_label(case: Case, values: frozenset[int], findings: Findings) -> None:
     if not values & set(case.label_values.values()):
-        names = ", ".join(case.label_values) or "any structure"
-        findings.warn(where, f"no voxel of {names}", "it is scored as an empty reference", case_id=case_id)
-    known = set(values_in_domain(dataset, dataset.labels, case.info.domain(("center", "sequence"))).values())
-    unexpected = sorted(values - known - {0})
-    if known and unexpected:
-        shown = ", ".join(map(str, unexpected[:10]))
-        findings.error(where, f"values that dataset.yaml does not name: {shown}", "name them there, or set them to 0",
-                       case_id=case_id)  # fmt: skip
+        where, names = f"case {case.info.case_id}, label", ", ".join(case.label_values) or "any structure"
+        findings.warn(where, f"no voxel of {names}", "it is scored as an empty reference", case_id=case.info.case_id)
 
 
 def _header_contradictions(path: Path, native: NativeGrid) -> list[str]:
@@ -112,21 +93,6 @@ def _header_contradictions(path: Path, native: NativeGrid) -> list[str]:
     if qform is not None and np.abs(qform - native.matrix)[:3].max() > own.min():
         found.append("sform and qform differ by more than a voxel")
     return found
-
-
-def _check_duplicates(cases: Sequence[Case], findings: Findings) -> None:
-    """The same scan under two patients stands on both sides of a split."""
-    by_content: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        by_content[case.info.image_sha].append(case)
-    for same in by_content.values():
-        names = ", ".join(case.info.case_id for case in same)
-        where = f"cases {names}"
-        if len({case.info.patient_id for case in same}) > 1:
-            findings.error(where, "the same image under different patients", "give them one patient_id, or remove one",
-                           case_id=same[0].info.case_id)  # fmt: skip
-        elif len(same) > 1:
-            findings.warn(where, "the same image twice", "remove one", case_id=same[0].info.case_id)
 
 
 def _check_outliers(cases: Sequence[Case], findings: Findings) -> None:

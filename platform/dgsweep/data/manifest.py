@@ -5,13 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dgsweep.config.schema import DataConfig
 from dgsweep.data.finding import Findings
-from dgsweep.data.geometry import grid_mismatch, read_label
+from dgsweep.data.geometry import grid_mismatch
 from dgsweep.data.grid import NativeGrid
 from dgsweep.data.hashes import HashStore
+from dgsweep.data.label_content import (
+    LabelValues,
+    check_same_image,
+    check_structures_occur,
+    check_unnamed_values,
+    label_values,
+)
 from dgsweep.data.nifti import MAX_VOLUME_BYTES, case_error, count_bad_voxels, is_nifti, read_header
 from dgsweep.data.structures import MAX_STRUCTURES, DatasetFile, read_dataset_file, target_structures, values_in_domain
 from dgsweep.data.table import REQUIRED, Row, read_rows
@@ -73,7 +78,8 @@ def inspect_manifest(
     reader = _CaseReader(path.parent.resolve(), data.allow_outside, store, findings, max_bytes)
     found = [case for row in rows if (case := reader.case(row)) is not None]
     named = data.target_labels is not None or dataset.labels
-    present = [] if named else _present_values(found, store, findings)
+    values = label_values(found, store, findings)
+    present = [] if named else _distinct(values, findings)
     structures = target_structures(dataset, data.target_labels, present, findings)
     if not structures and data.target_labels is None and any(case.label for case in found):
         findings.error(
@@ -81,6 +87,9 @@ def inspect_manifest(
         )
     store.save()
     cases = tuple(_with_values(case, dataset, structures) for case in found)
+    check_unnamed_values(cases, values, dataset, findings)
+    check_structures_occur(cases, values, findings, asked_for=data.target_labels is not None)
+    check_same_image(cases, findings)
     name = dataset.name or path.resolve().parent.name
     manifest = Manifest(path=path.resolve(), name=name, licence=dataset.licence, citation=dataset.citation,
                         labels=structures, cases=cases)  # fmt: skip
@@ -219,35 +228,15 @@ def _check_split(row: Row, splits: dict[str, tuple[str, str]], findings: Finding
                        "all cases of a patient belong to one side", case_id=row["case_id"])  # fmt: skip
 
 
-def _present_values(cases: Sequence[Case], store: HashStore, findings: Findings) -> list[int]:
-    """Values of all label files, read only where nothing else names the structures."""
-    values: set[int] = set()
-    for case in cases:
-        if case.label is None:
-            continue
-        try:
-            values.update(label_file_values(case, store))
-        except CaseError as error:
-            for problem in error.problems:
-                findings.error(
-                    f"case {case.info.case_id}, label", problem.found, problem.fix, case_id=case.info.case_id
-                )
-    if len(values) > MAX_STRUCTURES + 1:
+def _distinct(values: LabelValues, findings: Findings) -> list[int]:
+    """Values of all label files, where nothing else names the structures."""
+    present = frozenset().union(*values.values())
+    if len(present) > MAX_STRUCTURES + 1:
         findings.error(
-            "labels", f"{len(values)} different values", "are these label maps? name the structures by target_labels"
+            "labels", f"{len(present)} different values", "are these label maps? name the structures by target_labels"
         )
         return []
-    return sorted(values)
-
-
-def label_file_values(case: Case, store: HashStore) -> tuple[int, ...]:
-    """Distinct values of a case's label file; CaseError when it is no label map."""
-    known = store.label_values(case.info.label_sha)
-    if known is None and case.label is not None:
-        grid, _ = read_header(case.label)
-        known = tuple(int(value) for value in np.unique(read_label(case.label, grid)))
-        store.note_label_values(case.info.label_sha, known)
-    return known or ()
+    return sorted(present)
 
 
 def _with_values(case: Case, dataset: DatasetFile, structures: Mapping[str, int]) -> Case:

@@ -16,7 +16,6 @@ from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
 from dgsweep.execution.partial_scores import PartialScores
 from dgsweep.execution.pulse import Pulse
-from dgsweep.method.base import overridden_hooks
 from dgsweep.networks.builder import count_parameters
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
@@ -142,7 +141,7 @@ def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, led
 def _costs(training: Training) -> dict[str, Any]:
     ctx = training.ctx
     gpu = ctx.device.type == "cuda"
-    adapts = "adapt" in overridden_hooks(ctx.method)  # its cases may all have been scored by an earlier run
+    adapts = "adapt" in ctx.method.hooks()  # its cases may all have been scored by an earlier run
     return {
         "train_wall_s": training.wall_s,
         "steps": ctx.step,

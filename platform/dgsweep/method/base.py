@@ -62,6 +62,13 @@ class Method:
     is a stream apart from the data's: a method that does nothing equals ERM bit for bit.
     """
 
+    def hooks(self) -> tuple[str, ...]:
+        """Names of the hooks that this method overrides."""
+        names = [name for name, value in vars(Method).items() if callable(value) and not name.startswith("_")]
+        return tuple(
+            name for name in names if name != "hooks" and getattr(type(self), name) is not getattr(Method, name)
+        )
+
     def batch_spec(self) -> BatchSpec:
         """What the sampler must put into a batch."""
         return BatchSpec()
@@ -116,12 +123,6 @@ class Method:
         """Class probabilities (K+1, X, Y, Z) of one case (C, X, Y, Z), or None for the platform's sliding window."""
         del ctx, image
         return None
-
-
-def overridden_hooks(method: Method) -> tuple[str, ...]:
-    """Names of the hooks that a method overrides."""
-    hooks = [name for name, value in vars(Method).items() if callable(value) and not name.startswith("_")]
-    return tuple(name for name in hooks if getattr(type(method), name) is not getattr(Method, name))
 
 
 def state_value(value: Any) -> Any:

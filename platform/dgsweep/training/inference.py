@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgsweep.method.base import overridden_hooks
 from dgsweep.method.context import Context
 from dgsweep.networks.monai_import import without_optional_packages
 
@@ -33,7 +32,7 @@ def predict_probabilities(
         (K+1, X, Y, Z) float32 on the device of the network.
     """
     image = image.to(ctx.device)
-    if not adapt or "adapt" not in overridden_hooks(ctx.method):
+    if not adapt or "adapt" not in ctx.method.hooks():
         return _predict(ctx, image, patch, inference)
     with ctx.adapted(image[None]):
         return _predict(ctx, image, patch, inference)
