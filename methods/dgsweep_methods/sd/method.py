@@ -1,0 +1,32 @@
+"""The mean squared logit, then the method."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.context import Context
+
+
+def squared_logits(logits: Tensor) -> Tensor:
+    """Mean square over samples, classes and voxels; logits: (B, K+1, X, Y, Z). Pezeshki et al., NeurIPS 2021."""
+    return logits.float().square().mean()
+
+
+@final
+@dataclass(kw_only=True)
+class SpectralDecoupling(Method):
+    """Add the weighted mean squared logit of the finest output."""
+
+    penalty: float
+
+    def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
+        """ERM's loss and the penalty."""
+        outputs = ctx.forward(views[0].image)
+        terms = {"segmentation": ctx.seg_loss(outputs, batch.label)}
+        if self.penalty:
+            ctx.mark_active()
+            terms["logits"] = self.penalty * squared_logits(outputs[0])
+        return terms
