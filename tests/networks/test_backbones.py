@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from dgsweep.errors import PlanError
+from dgsweep.method.base import Method
 from dgsweep.method.catalog import load_implementation, network_declaration, network_declarations
+from dgsweep.method.context import Context, Recipe
 from dgsweep.method.losses import supervised_loss
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 from dgsweep.networks.builder import build_network, count_parameters
@@ -71,6 +73,19 @@ def test_every_tap_fires_and_the_common_ones_are_there(name):
         module.register_forward_hook(lambda _module, _input, output, tap=tap: fired.add(tap))
     network(torch.randn(1, 2, 32, 32, 16))
     assert fired == set(network.taps)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_channels_of_a_tap_are_known_before_the_first_step(name):
+    network = build(name).train()
+    ctx = Context(network, Method(), Recipe(budget_steps=1), n_domains=2)
+    found = {}
+    for tap in ("bottleneck", "stem", "enc1"):
+        network.taps[tap].register_forward_hook(lambda _m, _i, output, tap=tap: found.update({tap: output.shape[1]}))
+    network(torch.randn(1, 2, 32, 32, 16))
+    assert {tap: ctx.tap_channels(tap) for tap in found} == found
+    with pytest.raises(ValueError, match="no tap 'nowhere'"):
+        ctx.tap_channels("nowhere")
 
 
 @pytest.mark.parametrize("name", NAMES)

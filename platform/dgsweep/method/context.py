@@ -112,6 +112,16 @@ class Context:
         self.modules[name] = module
         return module
 
+    def tap_channels(self, name: str) -> int:
+        """Channels of a tap's feature map, from the last convolution inside it: known before the first step."""
+        published: dict[str, nn.Module] = getattr(self.network, "taps", {})
+        found = [part for part in published[name].modules() if isinstance(part, nn.Conv3d)] if name in published else []
+        if not found:
+            raise ValueError(
+                f"the network publishes no tap {name!r} with a convolution; it has: {', '.join(published)}"
+            )
+        return found[-1].out_channels
+
     def forward(self, image: Tensor) -> Sequence[Tensor]:
         """Outputs of the network, finest first: each (B, K+1, x, y, z)."""
         self.forward_passes += 1

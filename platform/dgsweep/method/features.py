@@ -3,6 +3,14 @@
 import torch
 from torch import Tensor
 
+from dgsweep.method.context import Context
+
+
+def observe(feature: Tensor, ctx: Context) -> Tensor:
+    """Leave the feature map of a tap as it is; the context keeps it in `ctx.features`."""
+    del ctx
+    return feature
+
 
 def voxel_vectors(feature: Tensor, n_voxels: int, generator: torch.Generator) -> Tensor:
     """Vectors of at most `n_voxels` voxels of a feature map, at random places that are the same for every sample.

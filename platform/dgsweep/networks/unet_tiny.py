@@ -13,7 +13,7 @@ with without_optional_packages():
 
 
 def build(task: NetworkTask) -> SegmentationNetwork:
-    """Build the network; taps are `enc<i>` (i from 0), before each first norm `enc<i>.pre_norm`, `bottleneck`, `decoded`.
+    """Build the network; taps are `stem`, `enc<i>`, `enc<i>.pre_norm` (first convolution), `bottleneck`, `decoded`.
 
     Without residual units the last layer is the last upsampling, and there is no `decoded`.
     """
