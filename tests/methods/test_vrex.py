@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dgsweep.method.base import Batch
-from dgsweep.method.conformance import STEPS, MethodConformance, make_context, make_method, toy_batch
+from dgsweep.method.base import Batch, Method
+from dgsweep.method.conformance import STEPS, MethodConformance, make_context, make_method, same_weights, toy_batch
 from dgsweep.method.losses import segmentation_loss
 from dgsweep_methods.vrex import DECLARATION
 from dgsweep_methods.vrex.method import risk_variance
@@ -15,6 +15,10 @@ def terms_at(step: int, batch: Batch | None = None, **hp: float):
     ctx, batch = make_context(method), batch or toy_batch(0)
     ctx.step = step
     return {name: float(value.detach()) for name, value in method.loss(ctx, batch, method.views(ctx, batch)).items()}
+
+
+def as_variant(variant: str) -> Method:
+    return make_method(DECLARATION, {"variant": variant})
 
 
 def risks_one_by_one(batch: Batch) -> list[float]:
@@ -53,6 +57,25 @@ def test_a_batch_of_one_domain_is_erm_and_not_counted_as_active():
     assert set(method.loss(ctx, batch, method.views(ctx, batch))) == {"segmentation"}
     ctx.run_step(batch)
     assert ctx.active_steps == 0
+
+
+def test_as_shipped_with_a_batch_of_two_is_erm_and_the_papers_is_not():
+    erm, shipped, paper = (make_context(method) for method in (Method(), as_variant("as_shipped"), as_variant("paper")))
+    for ctx in (erm, shipped, paper):
+        ctx.run_step(toy_batch(0, n=2))
+    assert same_weights(erm, shipped)
+    assert shipped.active_steps == 0
+    assert not same_weights(erm, paper)
+
+
+def test_as_shipped_compares_pairs_of_neighbours_whatever_their_domains():
+    method, batch = as_variant("as_shipped"), toy_batch(0)
+    ctx = make_context(method)
+    ctx.step = STEPS - 1
+    outputs = ctx.forward(batch.image)[0]
+    first, second = (segmentation_loss(outputs[own], batch.label[own]) for own in (slice(0, 2), slice(2, 4)))
+    found = method.loss(ctx, batch, method.views(ctx, batch))["variance"]
+    torch.testing.assert_close(found, 10.0 * ((first - second) / 2) ** 2, rtol=1e-2, atol=1e-8)
 
 
 class TestVRexKeepsItsWord(MethodConformance):

@@ -17,6 +17,7 @@ DECLARATION = MethodDeclaration(
             source="DomainBed hparams_registry (sd_reg)",
         ),
     },
+    variants=("paper", "as_shipped"),
     identity={"penalty": 0.0},
     own_test="closed_form",
 )

@@ -6,11 +6,12 @@ from typing import final
 
 from torch import Tensor
 
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, Method, Tap, View
 from dgsweep.method.context import Context
+from dgsweep.method.features import observe
 
 
-def squared_logits(logits: Tensor) -> Tensor:
+def mean_square(logits: Tensor) -> Tensor:
     """Mean square over samples, classes and voxels; logits: (B, K+1, X, Y, Z). Pezeshki et al., NeurIPS 2021."""
     return logits.float().square().mean()
 
@@ -21,6 +22,11 @@ class SpectralDecoupling(Method):
     """Add the weighted mean squared logit of the finest output."""
 
     penalty: float
+    variant: str
+
+    def taps(self) -> Mapping[str, Tap]:
+        """Look at the bottleneck, as shipped."""
+        return {"bottleneck": observe} if self.variant == "as_shipped" else {}
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and the penalty."""
@@ -28,5 +34,6 @@ class SpectralDecoupling(Method):
         terms = {"segmentation": ctx.seg_loss(outputs, batch.label)}
         if self.penalty:
             ctx.mark_active()
-            terms["logits"] = self.penalty * squared_logits(outputs[0])
+            shipped = self.variant == "as_shipped"
+            terms["decoupling"] = self.penalty * mean_square(ctx.features["bottleneck"] if shipped else outputs[0])
         return terms

@@ -23,6 +23,7 @@ DECLARATION = MethodDeclaration(
             source=f"{SOURCE}: 500 of 5000 steps",
         ),
     },
+    variants=("paper", "as_shipped"),
     identity={"penalty": 0.0},
     own_test="zero_on_identical_domains",
 )

@@ -1,9 +1,10 @@
 """The variance of risks as a pure function, then the method."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
+import torch
 from torch import Tensor
 
 from dgsweep.method.base import Batch, BatchSpec, Method, View
@@ -25,6 +26,7 @@ class VRex(Method):
 
     penalty: float
     anneal: float
+    variant: str
 
     def batch_spec(self) -> BatchSpec:
         """Two domains to compare."""
@@ -34,10 +36,12 @@ class VRex(Method):
         """ERM's loss and the weighted variance; a batch of one domain has no variance."""
         outputs = ctx.forward(views[0].image)
         terms = {"segmentation": ctx.seg_loss(outputs, batch.label)}
-        risks = ctx.domain_losses(outputs, batch)
+        shipped = self.variant == "as_shipped"  # environments are pairs of neighbours in the batch, not domains
+        groups = replace(batch, domain=torch.arange(len(batch.label), device=ctx.device) // 2) if shipped else batch
+        risks = ctx.domain_losses(outputs, groups)
         if self.penalty and len(risks) > 1:
             ctx.mark_active()
             before = min(1.0, self.penalty)
-            weight = before + (self.penalty - before) * ctx.ramp(self.anneal, RAMP)
+            weight = before + (self.penalty - before) * ctx.ramp(self.anneal, 0.0 if shipped else RAMP)
             terms["variance"] = weight * risk_variance(risks)
         return terms
