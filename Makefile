@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
 
-.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel picture clean-demo
+.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence picture clean-demo
 
 setup: $(STAMP)
 
@@ -46,6 +46,11 @@ bench: $(STAMP)
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+evidence: $(STAMP)
+	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
+	$(BIN)/dgsweep run examples/evidence/sweep.yaml || true
+	$(BIN)/python benchmarks/method_evidence.py
 
 picture: demo
 	$(BIN)/python docs/images/matrix.py

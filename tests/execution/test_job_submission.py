@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,8 +21,7 @@ import pytest
 
 from dgsweep.data.phantom import PhantomSpec, write_phantom
 
-pytestmark = pytest.mark.slow
-
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SWEEP = """
 name: job
@@ -99,7 +99,13 @@ def _end_session(session: int) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's own root, as a researcher who cloned it submits it, with scans and a sweep file."""
     folder = tmp_path_factory.mktemp("project")
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
     write_phantom(folder / "data", PhantomSpec(patients_per_center=4, centers=2, shape=(32, 32, 16)))
     (folder / "sweep.yaml").write_text(SWEEP)
     return folder
@@ -121,3 +127,10 @@ def test_a_submitted_sweep_runs_on_the_cluster_and_leaves_its_ledger_at_home(
     (trial,) = (tmp_path / "runs" / "job" / "trials").iterdir()
     assert (trial / "DONE").exists()
     assert set(pd.read_parquet(trial / "cases.parquet")["sequence"]) == {"T1W", "T2W"}
+
+
+def test_in_a_job_from_the_repository_root_platform_is_the_standard_librarys(cluster: Cluster, project: Path) -> None:
+    code = "import os, platform; print('here:', sorted(os.listdir('.'))); print('os is', platform.system())"
+    result = cluster.submit(project, "python", "-c", code)
+    assert "os is Linux" in result.stdout + result.stderr, result.stdout + result.stderr
+    assert "'platform'" in result.stdout + result.stderr

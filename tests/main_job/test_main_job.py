@@ -157,3 +157,15 @@ def test_run_as_json_is_one_document_with_the_matrix_and_what_to_open(desk) -> N
     assert (desk.folder / "elsewhere" / "report" / "report.html").samefile(shown["report"])
     assert desk.run("status", str(desk.file)).returncode == 2
     assert desk.run("status", str(desk.file), "--set", f"output={desk.folder / 'elsewhere'}").returncode == 0
+
+
+def test_a_composition_runs_from_a_sweep_file_and_a_wrong_part_is_named(desk) -> None:
+    desk.write(methods=["gin", {"name": "gin+erm", "hp": {"gin.layers": 4}}])
+    done = desk.sweep("--no-report")
+    assert "2 trials run" in done.stdout, done.stderr
+    scores = desk.scores().set_index(["case_id", "method"])["volume_ml"].unstack()
+    pd.testing.assert_series_equal(scores["gin"], scores["gin+erm"], check_names=False)
+    desk.write(methods=["ginn+erm"])
+    assert "did you mean `gin`?" in desk.sweep().stderr
+    desk.write(methods=[{"name": "gin+erm", "hp": {"layers": 4}}])
+    assert "did you mean `gin.layers`?" in desk.sweep().stderr

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from dgsweep.method.base import Method, overridden_hooks
+from dgsweep.method.base import Method
 from dgsweep.method.conformance import ToyNetwork, make_context, same_weights, toy_batch
 from dgsweep.method.context import Context, Recipe, stream_seed
 
@@ -174,8 +174,8 @@ def test_subset_keeps_images_labels_domains_and_case_ids_together():
 
 
 def test_overridden_hooks_are_named():
-    assert overridden_hooks(Method()) == ()
-    assert overridden_hooks(Tapping()) == ("taps",)
+    assert Method().hooks() == ()
+    assert Tapping().hooks() == ("taps",)
 
 
 def test_domain_losses_are_the_segmentation_losses_of_each_domains_samples():

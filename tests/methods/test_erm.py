@@ -2,7 +2,6 @@
 
 import torch
 
-from dgsweep.method.base import overridden_hooks
 from dgsweep.method.catalog import load_implementation, method_declaration
 from dgsweep.method.conformance import ToyNetwork, toy_batch
 from dgsweep.method.context import Context, Recipe
@@ -26,7 +25,7 @@ def trained_by_hand(steps: int) -> ToyNetwork:
 
 def test_erm_overrides_no_hook_and_has_no_hyperparameter():
     declaration = method_declaration("erm")
-    assert overridden_hooks(load_implementation(declaration)()) == ()
+    assert load_implementation(declaration)().hooks() == ()
     assert not declaration.hyperparameters
 
 

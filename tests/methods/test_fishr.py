@@ -39,7 +39,7 @@ def domain_variances(ctx, batch):
     network = ctx.network
     found = []
     for part in ctx.domains_in(batch):
-        feature = network.decoded(network.deep(torch.relu(network.norm(network.stem(part.image)))))
+        feature = network.taps["decoded"](network.deep(torch.relu(network.norm(network.stem(part.image)))))
         found.append(gradient_variance(feature, network.head(feature), part.label))
     return torch.stack(found)
 

@@ -1,5 +1,7 @@
 """The training loop: same numbers whether killed or not, bad losses named, early stop, hooks called."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from training_stand_in import cpu, make_spec, make_task, weights_of
@@ -144,3 +146,12 @@ def test_training_lowers_the_loss(tmp_path):
     training = train(make_task(make_spec(steps=40, eval_every=10, learning_rate=0.05, momentum=0.9), tmp_path))
     losses = training.curves.values("train", "all", "loss_segmentation")
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_method_knows_the_spacing_of_the_patches():
+    from dgsweep.training.assemble import build_recipe
+
+    spec = make_spec()
+    thick = replace(spec, preprocessing=replace(spec.preprocessing, spacing_mm=(0.8, 0.8, 5.0)))
+    assert build_recipe(thick, cpu()).spacing_mm == (0.8, 0.8, 5.0)
+    assert build_recipe(spec, cpu()).spacing_mm == (1.0, 1.0, 1.0)

@@ -58,7 +58,8 @@ class Dann(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and the discriminator's."""
-        terms = dict(super().loss(ctx, batch, views))
+        shown = batch.as_shown(views)
+        terms = {"segmentation": ctx.seg_loss(ctx.forward(shown.image), shown.label)}
         if self.penalty:
             ctx.mark_active()
             weight = self.penalty * math.tanh(STEEPNESS * ctx.progress() / 2)  # = 2 / (1 + exp(-10 p)) - 1

@@ -53,5 +53,6 @@ class Eqrm(Method):
         if ctx.progress() < self.burn_in or len(torch.unique(batch.domain)) < 2:
             return super().loss(ctx, batch, views)
         ctx.mark_active()
-        risks = ctx.domain_losses(ctx.forward(views[0].image), batch)
+        shown = batch.as_shown(views)
+        risks = ctx.domain_losses(ctx.forward(shown.image), shown)
         return {"quantile": kde_quantile(risks, self.alpha)}

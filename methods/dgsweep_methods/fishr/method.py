@@ -55,11 +55,12 @@ class Fishr(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and, from `anneal` on, the penalty; the averages are kept from the first step."""
-        outputs = ctx.forward(views[0].image)
-        terms = {"segmentation": ctx.seg_loss(outputs, batch.label)}
+        shown = batch.as_shown(views)
+        outputs = ctx.forward(shown.image)
+        terms = {"segmentation": ctx.seg_loss(outputs, shown.label)}
         if not self.penalty:
             return terms
-        variances = self._averaged(ctx, batch, outputs[0])
+        variances = self._averaged(ctx, shown, outputs[0])
         weight = self.penalty * ctx.ramp(self.anneal, RAMP)
         if weight and len(variances) > 1:
             ctx.mark_active()

@@ -34,7 +34,8 @@ class GroupDro(Method):
         """Update the weights, then D/P Σ q_e L_e over the P of D domains in the batch: unbiased where P < D."""
         ctx.mark_active()
         present = torch.unique(batch.domain)
-        risks = ctx.domain_losses(ctx.forward(views[0].image), batch)
+        shown = batch.as_shown(views)
+        risks = ctx.domain_losses(ctx.forward(shown.image), shown)
         ctx.state["log_weights"] = updated_weights(ctx.state["log_weights"], present, risks, self.eta)
         weights = ctx.state["log_weights"].exp()[present]
         return {"segmentation": ctx.n_domains / len(present) * (weights * risks).sum()}

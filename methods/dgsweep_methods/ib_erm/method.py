@@ -38,7 +38,8 @@ class IbErm(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and, from `anneal` on, the penalty."""
-        terms = dict(super().loss(ctx, batch, views))
+        shown = batch.as_shown(views)
+        terms = {"segmentation": ctx.seg_loss(ctx.forward(shown.image), shown.label)}
         weight = self.penalty * ctx.ramp(self.anneal, RAMP)
         if weight:
             ctx.mark_active()

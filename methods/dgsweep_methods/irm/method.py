@@ -43,13 +43,14 @@ class Irm(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and the weighted penalty on the finest output, mean over the domains in the batch."""
-        outputs = ctx.forward(views[0].image)
-        terms = {"segmentation": ctx.seg_loss(outputs, batch.label)}
+        shown = batch.as_shown(views)
+        outputs = ctx.forward(shown.image)
+        terms = {"segmentation": ctx.seg_loss(outputs, shown.label)}
         if self.penalty:
             ctx.mark_active()
             before = min(1.0, self.penalty)
             weight = before + (self.penalty - before) * ctx.ramp(self.anneal, RAMP)
             chosen = [batch.domain == index for index in torch.unique(batch.domain)]
-            penalties = [invariance_penalty(outputs[0][own], batch.label[own]) for own in chosen]
+            penalties = [invariance_penalty(outputs[0][own], shown.label[own]) for own in chosen]
             terms["invariance"] = weight * torch.stack(penalties).mean()
         return terms

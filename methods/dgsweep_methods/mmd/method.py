@@ -47,7 +47,8 @@ class Mmd(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and the discrepancy; a batch of one domain has none."""
-        terms = dict(super().loss(ctx, batch, views))
+        shown = batch.as_shown(views)
+        terms = {"segmentation": ctx.seg_loss(ctx.forward(shown.image), shown.label)}
         vectors = voxel_vectors(ctx.features["bottleneck"], self.voxels, ctx.generator)
         groups = by_domain(vectors, batch.domain)
         if self.penalty and len(groups) > 1:

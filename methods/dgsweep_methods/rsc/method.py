@@ -56,13 +56,14 @@ class Rsc(Method):
         if not self.feature_drop:
             return super().loss(ctx, batch, views)
         ctx.mark_active()
-        plain = ctx.forward(views[0].image)
-        score, feature = true_class_mean(plain[0], batch.label).sum(), ctx.features["bottleneck"]
+        shown = batch.as_shown(views)
+        plain = ctx.forward(shown.image)
+        score, feature = true_class_mean(plain[0], shown.label).sum(), ctx.features["bottleneck"]
         (gradient,) = torch.autograd.grad(score, [feature], retain_graph=True)
         ctx.features[MASK] = kept_channels(gradient, self.feature_drop).to(feature.dtype)
-        muted = ctx.forward(views[0].image)
+        muted = ctx.forward(shown.image)
         del ctx.features[MASK]
-        before, after = (true_class_mean(out[0].detach().float().softmax(1), batch.label) for out in (plain, muted))
+        before, after = (true_class_mean(out[0].detach().float().softmax(1), shown.label) for out in (plain, muted))
         chosen = challenged_samples(before, after, self.batch_drop).view(-1, 1, 1, 1, 1)
         outputs = [torch.where(chosen, challenged, easy) for challenged, easy in zip(muted, plain, strict=True)]
-        return {"segmentation": ctx.seg_loss(outputs, batch.label)}
+        return {"segmentation": ctx.seg_loss(outputs, shown.label)}

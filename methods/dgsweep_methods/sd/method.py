@@ -30,8 +30,9 @@ class SpectralDecoupling(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and the penalty."""
-        outputs = ctx.forward(views[0].image)
-        terms = {"segmentation": ctx.seg_loss(outputs, batch.label)}
+        shown = batch.as_shown(views)
+        outputs = ctx.forward(shown.image)
+        terms = {"segmentation": ctx.seg_loss(outputs, shown.label)}
         if self.penalty:
             ctx.mark_active()
             shipped = self.variant == "as_shipped"

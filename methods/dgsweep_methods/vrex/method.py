@@ -34,10 +34,11 @@ class VRex(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss and the weighted variance; a batch of one domain has no variance."""
-        outputs = ctx.forward(views[0].image)
-        terms = {"segmentation": ctx.seg_loss(outputs, batch.label)}
+        shown = batch.as_shown(views)
+        outputs = ctx.forward(shown.image)
+        terms = {"segmentation": ctx.seg_loss(outputs, shown.label)}
         shipped = self.variant == "as_shipped"  # environments are pairs of neighbours in the batch, not domains
-        groups = replace(batch, domain=torch.arange(len(batch.label), device=ctx.device) // 2) if shipped else batch
+        groups = replace(shown, domain=torch.arange(len(shown.label), device=ctx.device) // 2) if shipped else shown
         risks = ctx.domain_losses(outputs, groups)
         if self.penalty and len(risks) > 1:
             ctx.mark_active()

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dgsweep.execution.prepare import Prepared
-from dgsweep.method.catalog import method_declarations
+from dgsweep.method.catalog import declarations_for
 from dgsweep.plan.forecast import plan_table, plan_totals
 
 
@@ -22,7 +22,7 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
             "patients": len({case.info.patient_id for case in prepared.manifest.cases}),
             "structures": dict(prepared.manifest.labels),
         },
-        "totals": plan_totals(plan, method_declarations()),
+        "totals": plan_totals(plan, declarations_for({spec.method for spec in plan.trials})),
         "cells": plan_table(plan),
         "trials": [
             {

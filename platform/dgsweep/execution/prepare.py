@@ -4,15 +4,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution
 
 from dgsweep.config.anchor import HOME_VARIABLE, anchor_output, anchor_tracking, find_manifest
+from dgsweep.config.composition import part_names, prefixed
 from dgsweep.config.load import load_sweep
 from dgsweep.config.schema import SweepConfig
-from dgsweep.config.search_space import default_folders, load_space
+from dgsweep.config.search_space import SearchSpace, default_folders, load_space
 from dgsweep.data.hashes import HashStore
 from dgsweep.data.manifest import Manifest, read_manifest
 from dgsweep.execution.ray_job import inside_ray_job
-from dgsweep.method.catalog import method_declarations, network_declarations
+from dgsweep.method.catalog import declarations_for, network_declarations
 from dgsweep.plan.build import build_plan
 from dgsweep.plan.trial import Plan
 
@@ -60,17 +64,31 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
     hashes = HashStore(output / "cache" / "hashes.json" if output.is_dir() else None)
     manifest = read_manifest(Path(config.data.manifest), config.data, hashes=hashes)
     folders = default_folders(config.search.spaces, sweep_file.absolute().parent)
-    spaces = {method.name: load_space(method.name, folders) for method in config.methods}
+    names = [method.name for method in config.methods]
     plan = build_plan(
         config,
         [case.info for case in manifest.cases],
         manifest.labels,
-        method_declarations(),
+        declarations_for(names),
         network_declarations(),
-        spaces,
+        {name: _space_of(name, folders) for name in names},
     )
     config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
     return Prepared(config=config, manifest=manifest, plan=plan)
+
+
+def _space_of(name: str, folders: Sequence[Path]) -> SearchSpace:
+    """Search space of a method; of a composition, those of its parts together."""
+    parts = part_names(name)
+    if len(parts) == 1:
+        return load_space(name, folders)
+    distributions: dict[str, BaseDistribution] = {}
+    grids: dict[str, tuple[Any, ...]] = {}
+    for part in parts:
+        space = load_space(part, folders)
+        distributions |= prefixed(part, space.distributions)
+        grids |= prefixed(part, space.grid_values)
+    return SearchSpace(method=name, distributions=distributions, grid_values=grids)
 
 
 def output_of(target: Path, overrides: Sequence[str] = ()) -> Path:

@@ -1,7 +1,7 @@
 """The contract of a method: a class whose fields are its hyperparameters, with hooks that each default to ERM."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
 
 Tap = Callable[[Tensor, "Context"], Tensor]
 Closure = Callable[[], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One version of a batch that the network is shown."""
+
+    image: Tensor
+    """(B, C, X, Y, Z)."""
+    label: Tensor
+    """(B, X, Y, Z)."""
+    weight: float = 1.0
+    tag: str = "main"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +45,15 @@ class Batch:
             image=self.image[chosen], label=self.label[chosen], domain=self.domain[chosen], case_ids=tuple(keep)
         )
 
+    def as_shown(self, views: Sequence[View]) -> "Batch":
+        """The batch with image and label of its only view, for a loss that needs all outputs of one forward pass.
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """One version of a batch that the network is shown."""
-
-    image: Tensor
-    """(B, C, X, Y, Z)."""
-    label: Tensor
-    """(B, X, Y, Z)."""
-    weight: float = 1.0
-    tag: str = "main"
+        Raises:
+            ValueError: There are several views.
+        """
+        if len(views) != 1:
+            raise ValueError(f"this method's loss is defined for one view of a batch, not for {len(views)}")
+        return replace(self, image=views[0].image, label=views[0].label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,13 @@ class Method:
     The defaults of the fields stand in the method's declaration. Randomness comes from `ctx.generator` only, which
     is a stream apart from the data's: a method that does nothing equals ERM bit for bit.
     """
+
+    def hooks(self) -> tuple[str, ...]:
+        """Names of the hooks that this method overrides."""
+        names = [name for name, value in vars(Method).items() if callable(value) and not name.startswith("_")]
+        return tuple(
+            name for name in names if name != "hooks" and getattr(type(self), name) is not getattr(Method, name)
+        )
 
     def batch_spec(self) -> BatchSpec:
         """What the sampler must put into a batch."""
@@ -113,12 +130,6 @@ class Method:
         """Class probabilities (K+1, X, Y, Z) of one case (C, X, Y, Z), or None for the platform's sliding window."""
         del ctx, image
         return None
-
-
-def overridden_hooks(method: Method) -> tuple[str, ...]:
-    """Names of the hooks that a method overrides."""
-    hooks = [name for name, value in vars(Method).items() if callable(value) and not name.startswith("_")]
-    return tuple(name for name in hooks if getattr(type(method), name) is not getattr(Method, name))
 
 
 def state_value(value: Any) -> Any:

@@ -20,7 +20,7 @@ def stream_seed(*parts: object) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The optimisation that every method of a table shares."""
+    """What every method of a table shares: the optimisation, and the grid that the patches are on."""
 
     budget_steps: int
     optimizer: str = "sgd"
@@ -31,6 +31,8 @@ class Recipe:
     grad_clip: float = 12.0
     autocast: bool = False
     seed: int = 0
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Size of a voxel of the patches, along x, y, z."""
 
 
 class Context:

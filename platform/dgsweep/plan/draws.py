@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dgsweep.config.composition import part_names
 from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.config.names import name_advice
 from dgsweep.config.schema import MethodConfig, SweepConfig, TrainingConfig
@@ -65,7 +66,8 @@ def method_entries(
                 where, f"{wanted.name!r} stands twice", "give each its own `variant`, so that tables tell them apart"
             )
         elif wanted.name not in methods:
-            problems.add(f"{where}.name", f"no method {wanted.name!r}", name_advice(wanted.name, methods))
+            unknown = next((part for part in part_names(wanted.name) if part not in methods), wanted.name)
+            problems.add(f"{where}.name", f"no method {unknown!r}", name_advice(unknown, methods))
         else:
             space = spaces.get(wanted.name, SearchSpace(method=wanted.name))
             entries.append(

@@ -26,7 +26,7 @@ WARNING = {
 }
 RULE_MEANING = {
     "source_val": "trial with the best Dice on source-validation cases",
-    "last": "the method's default hyperparameters (trial 0), last step",
+    "last": "default hyperparameters (trial 0), last step",
     "oracle_target": "trial with the best Dice on the target's own test cases",
 }
 

@@ -1,9 +1,7 @@
 """From a trial's spec to a context that can train or predict."""
 
-from typing import Any
-
 from dgsweep.method.base import Method
-from dgsweep.method.catalog import load_implementation, method_declaration, network_declaration
+from dgsweep.method.catalog import build_method, load_implementation, method_declaration, network_declaration
 from dgsweep.method.context import Context, Recipe, stream_seed
 from dgsweep.networks.base import NetworkTask
 from dgsweep.networks.builder import build_network
@@ -11,13 +9,10 @@ from dgsweep.plan.trial import TrialSpec
 from dgsweep.training.runtime import Runtime
 
 
-def build_method(spec: TrialSpec) -> Method:
-    """The method of a trial with its hyperparameters (lists of JSON become tuples) and its variant, if it has some."""
-    declaration = method_declaration(spec.method)
-    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.hp.items()}
-    if declaration.variants:
-        fields["variant"] = spec.setting.variant
-    method: Method = load_implementation(declaration)(**fields)
+def method_of(spec: TrialSpec) -> Method:
+    """The method of a trial with its hyperparameters (lists of JSON become tuples) in its variant."""
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.hp.items()}
+    method: Method = build_method(method_declaration(spec.method), values, spec.setting.variant)
     return method
 
 
@@ -35,13 +30,14 @@ def build_recipe(spec: TrialSpec, runtime: Runtime) -> Recipe:
         grad_clip=training["grad_clip"],
         autocast=wanted == "bf16" or (wanted == "auto" and runtime.device.type != "cpu"),
         seed=spec.seed,
+        spacing_mm=spec.preprocessing.spacing_mm,
     )
 
 
 def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
     """Network and method on the worker's device; weights depend on the seed only, so all methods start alike."""
     declaration = network_declaration(spec.network)
-    method = build_method(spec)
+    method = method_of(spec)
     task = NetworkTask(
         in_channels=method.in_channels(1),
         n_classes=len(spec.preprocessing.labels) + 1,

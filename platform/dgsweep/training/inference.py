@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgsweep.method.base import overridden_hooks
 from dgsweep.method.context import Context
 from dgsweep.networks.monai_import import without_optional_packages
 
@@ -31,9 +30,8 @@ def predict_probabilities(
     Returns:
         (K+1, X, Y, Z) float32 on the device of the network.
     """
-    hooks = overridden_hooks(ctx.method)
     image = image.to(ctx.device)
-    if "adapt" not in hooks:
+    if "adapt" not in ctx.method.hooks():
         return _predict(ctx, image, patch, inference)
     kept = {name: value.clone() for name, value in ctx.network.state_dict().items()}
     try:

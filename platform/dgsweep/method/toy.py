@@ -1,0 +1,54 @@
+"""The smallest network and batch on which a method can show what it does: for conformance, and for a method's tests."""
+
+import torch
+from torch import Tensor, nn
+
+from dgsweep.method.base import Batch
+
+PATCH = (16, 16, 8)
+
+
+class ToyNetwork(nn.Module):
+    """Two convolutions with instance norm between, and the taps that every backbone publishes."""
+
+    def __init__(self, in_channels: int, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.stem = nn.Conv3d(in_channels, 8, 3, padding=1)
+            self.norm = nn.InstanceNorm3d(8, affine=True)
+            self.deep = nn.Conv3d(8, 8, 3, padding=1)
+            self.head = nn.Conv3d(8, 2, 1)
+        self.decoded = nn.ReLU()
+        self.taps = {
+            "stem": self.stem,
+            "enc0.pre_norm": self.stem,
+            "enc0": self.norm,
+            "bottleneck": self.deep,
+            "decoded": self.decoded,
+        }
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Logits (B, 2, X, Y, Z)."""
+        return [self.head(self.decoded(self.deep(torch.relu(self.norm(self.stem(image))))))]
+
+
+def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
+    """Bright ellipsoids on noise; the second domain has inverted contrast and another scale."""
+    generator = torch.Generator().manual_seed(seed)
+    axes = torch.meshgrid(*[torch.linspace(-1, 1, size) for size in PATCH], indexing="ij")
+    images, labels = [], []
+    for index in range(n):
+        centre = torch.rand(3, generator=generator) * 0.8 - 0.4
+        distance = sum((axis - shift) ** 2 for axis, shift in zip(axes, centre, strict=True))
+        label = torch.as_tensor(distance < 0.2).long()
+        sign = 1.0 if index % n_domains == 0 else -0.7
+        images.append(sign * label.float() + 0.3 * torch.randn(PATCH, generator=generator))
+        labels.append(label)
+    domain = torch.arange(n) % n_domains
+    return Batch(
+        image=torch.stack(images)[:, None],
+        label=torch.stack(labels),
+        domain=domain,
+        case_ids=tuple(f"toy{i}" for i in range(n)),
+    )
