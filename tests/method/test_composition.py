@@ -76,12 +76,14 @@ def test_parts_that_tap_the_same_place_are_refused_by_name():
 
 def test_the_declaration_of_a_composition_holds_the_needs_of_all_parts():
     one = declare(Shift, requires=Requires(contrast_inversion="yes"), forward_passes_per_step=2.0)
-    other = declare(TwoFaced, requires=Requires(min_source_domains=3), variants=("paper", "as_shipped"))
+    other = declare(
+        TwoFaced, requires=Requires(min_source_domains=3, min_batch_domains=2), variants=("paper", "as_shipped")
+    )
     whole = compose_declarations([one, other])
     assert whole.name == "shift+twofaced"
     assert set(whole.hyperparameters) == {"shift.size", "twofaced.size"}
     assert whole.identity == {"shift.size": 0.0, "twofaced.size": 0.0}
-    assert whole.requires == Requires(contrast_inversion="yes", min_source_domains=3)
+    assert whole.requires == Requires(contrast_inversion="yes", min_source_domains=3, min_batch_domains=2)
     assert whole.forward_passes_per_step == 2.0
     assert whole.variants == ("paper", "as_shipped")
 

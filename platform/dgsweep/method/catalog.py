@@ -64,7 +64,7 @@ def build_method(
     """
     fields = {name: item.default for name, item in declaration.hyperparameters.items()} | dict(values or {})
     if declaration.variants:
-        fields["variant"] = variant or declaration.variants[0]
+        fields["variant"] = variant or fields.get("variant", declaration.variants[0])
     return load_implementation(declaration)(**fields)
 
 
