@@ -51,6 +51,21 @@ def test_with_one_part_silent_it_is_the_other_part_alone():
     assert same_weights(trained(both(weight=0.3, size=0.0)), trained(Shrink(weight=0.3)))
 
 
+@dataclass(kw_only=True)
+class Ending(Method):
+    """Notes the end of training."""
+
+    name: str
+
+    def finish(self, ctx: Context) -> None:
+        ctx.state.setdefault("ended", []).append(self.name)
+
+
+def test_training_ends_for_every_part():
+    method = composed({"one": Ending, "two": Ending})(**{"one.name": "first", "two.name": "second"})
+    assert trained(method).state == {"ended": ["first", "second"]}
+
+
 def test_a_batch_satisfies_every_part():
     assert both().batch_spec().min_domains == 2
     assert both().hooks() == ("views", "batch_spec", "loss", "after_step")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dgsweep.method.base import Batch
+from dgsweep.method.base import Batch, View
 from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch
 from dgsweep_methods.mldg import DECLARATION
 from dgsweep_methods.mldg.method import held_out, simulated_step
@@ -99,6 +99,16 @@ def test_a_batch_of_one_domain_is_a_step_of_erm_and_not_active():
     ctx.run_step(toy_batch(0).subset(torch.tensor([True, False, True, False])))
     assert ctx.active_steps == 0
     assert set(ctx.losses) == {"segmentation"}
+
+
+def test_it_learns_from_the_images_that_are_shown():
+    ctx, batch = make_context(make_method(DECLARATION)), toy_batch(0)
+    seen = []
+    ctx.network.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    ctx.method.loss(ctx, batch, [View(image=-batch.image, label=batch.label)])
+    shown = torch.cat(seen)
+    assert len(shown) == 4
+    assert all(any(torch.equal(one, -image) for one in shown) for image in batch.image)
 
 
 def test_beta_weighs_the_held_out_loss_only():

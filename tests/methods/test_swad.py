@@ -9,7 +9,7 @@ import torch
 from dgsweep.method.conformance import MethodConformance, ToyNetwork, make_method, toy_batch
 from dgsweep.method.context import Context, Recipe
 from dgsweep_methods.swad import DECLARATION
-from dgsweep_methods.swad.method import fold, valley
+from dgsweep_methods.swad.method import folded, valley
 
 
 class TestSwadConformance(MethodConformance):
@@ -56,8 +56,7 @@ def test_the_valley_on_curves_small_enough_to_see(losses, expected):
 
 def test_folding_means_of_unequal_counts_gives_the_mean_of_all():
     values = torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    mean = values[:3].mean(0)
-    fold(mean, 3, values[3:].mean(0), 4)
+    mean = folded(values[:3].mean(0), 3, values[3:].mean(0), 4)
     torch.testing.assert_close(mean, values.mean(0))
 
 
@@ -121,6 +120,15 @@ def test_without_validation_patients_the_last_weights_stay():
     assert torch.equal(flat(ctx), before)
 
 
+def test_composed_with_another_method_it_touches_only_its_own_state():
+    ctx, _, _ = run([0.1, 0.5, 0.4, 0.5])
+    ctx.state["other"] = 1
+    ctx.method.setup(ctx)
+    assert set(ctx.state) == {"other", "swad"}
+    ctx.method.finish(ctx)
+    assert ctx.state == {"other": 1}
+
+
 def test_no_more_stretches_are_held_than_the_patience_needs_and_none_after_the_end():
     method = make_method(DECLARATION, {"n_converge": 3, "n_tolerance": 4})
     ctx = Context(ToyNetwork(1, 0).train(), method, Recipe(budget_steps=100), n_domains=2)
@@ -128,7 +136,7 @@ def test_no_more_stretches_are_held_than_the_patience_needs_and_none_after_the_e
     for dice in [0.1, 0.2, 0.3, 0.4, 0.5, *[0.5] * 10]:
         ctx.run_step(toy_batch(0))
         method.on_eval(ctx, {"all": dice})
-        held.append(len(ctx.state["held"]))
+        held.append(len(ctx.state["swad"]["held"]))
     assert max(held) <= 4
     method.finish(ctx)
     assert ctx.state == {}

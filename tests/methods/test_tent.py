@@ -1,9 +1,13 @@
 """Tent's entropy against torch.distributions, its update against Adam on the whole case, and what it leaves alone."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
 
+from dgsweep.method.base import Method
+from dgsweep.method.composition import composed
 from dgsweep.method.conformance import MethodConformance, ToyNetwork, make_context, make_method, predicted, toy_batch
 from dgsweep.method.context import Context, Recipe
 from dgsweep.method.networks import norm_parameters
@@ -94,6 +98,22 @@ def test_where_nothing_may_be_foreground_the_source_prediction_stays():
             ctx.network.head.bias.copy_(torch.tensor([50.0, -50.0]))
     assert torch.equal(predicted(sure, image), predicted(plain, image))
     assert sure.active_cases == 0
+
+
+@dataclass(kw_only=True)
+class Negative(Method):
+    """Trains and predicts on the negative."""
+
+    def infer_input(self, ctx, image):
+        return -image
+
+
+def test_composed_with_another_input_it_adapts_on_that_input():
+    image = toy_batch(0, n=1).image
+    together = composed({"negative": Negative, "tent": lambda **_: context(steps=3).method})()
+    ctx = Context(ToyNetwork(1, 0).train(), together, Recipe(budget_steps=4), n_domains=1)
+    assert torch.equal(predicted(ctx, image), predicted(context(steps=3), -image))
+    assert not torch.equal(predicted(ctx, image), predicted(context(steps=3), image))
 
 
 def test_training_is_erms_and_cases_are_counted_as_active():

@@ -48,6 +48,7 @@ class Mldg(Method):
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """Both terms; a batch of a single domain is trained on as it is."""
+        batch = batch.as_shown(views)
         test = held_out(batch.domain, self.n_test, ctx.generator)
         if not bool(test.any()):
             return super().loss(ctx, batch, views)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from dgsweep.method.base import Method
 from dgsweep.method.context import Context
+
+Stretch = tuple[Tensor, int]
+"""Mean of the weights after some steps, all in one vector (P,), and how many steps they are."""
 
 
 def valley(
@@ -30,9 +33,9 @@ def valley(
     return first, None
 
 
-def fold(mean: Tensor, count: int, value: Tensor, weight: int = 1) -> None:
-    """Fold `value`, itself the mean of `weight` vectors, into the mean of `count` vectors, in place."""
-    mean.add_(value - mean, alpha=weight / (count + weight))
+def folded(mean: Tensor, count: int, value: Tensor, weight: int = 1) -> Tensor:
+    """Mean of `count` vectors of mean `mean` and of `weight` more of mean `value`; (P,) each."""
+    return torch.lerp(mean, value, weight / (count + weight))
 
 
 @final
@@ -46,57 +49,60 @@ class Swad(Method):
 
     def setup(self, ctx: Context) -> None:
         """Start with nothing averaged and an empty curve."""
-        zero = torch.zeros_like(_flat(ctx))
-        ctx.state |= {"open": zero, "open_steps": 0, "held": [], "mean": zero.clone(), "steps": 0}
-        ctx.state |= {"losses": [], "first": None, "last": None}
+        nothing = (torch.zeros_like(_flat(ctx)), 0)
+        ctx.state["swad"] = {"open": nothing, "held": [], "mean": nothing, "losses": [], "first": None, "last": None}
 
     def after_step(self, ctx: Context) -> None:
         """Fold the new weights into the stretch since the last validation."""
-        if ctx.state["last"] is not None:
+        state = ctx.state["swad"]
+        if state["last"] is not None:
             return
-        if ctx.state["first"] is not None:
+        if state["first"] is not None:
             ctx.mark_active()
-        fold(ctx.state["open"], ctx.state["open_steps"], _flat(ctx))
-        ctx.state["open_steps"] += 1
+        ctx.state["swad"] = {**state, "open": _average(state["open"], [(_flat(ctx), 1)])}
 
     def on_eval(self, ctx: Context, scores: Mapping[str, float]) -> None:
         """Close the stretch, look for the valley, and average the stretches that surely lie in it."""
-        state = ctx.state
-        if "all" not in scores or not state or state["last"] is not None:
+        state = ctx.state.get("swad")
+        if "all" not in scores or state is None or state["last"] is not None:
             return
-        state["losses"] = [*state["losses"], 1.0 - scores["all"]]
-        state["held"] = [*state["held"], (state["open"], state["open_steps"])]
-        state["open"], state["open_steps"] = torch.zeros_like(state["open"]), 0
-        first, last = valley(state["losses"], self.n_converge, self.n_tolerance, self.tolerance)
-        state["first"], state["last"] = first, last
+        losses, held = [*state["losses"], 1.0 - scores["all"]], [*state["held"], state["open"]]
+        first, last = valley(losses, self.n_converge, self.n_tolerance, self.tolerance)
+        sure = 0
         if first is None:
-            state["held"] = state["held"][-self.n_converge :]
-            return
-        oldest = len(state["losses"]) - len(state["held"])
-        held = state["held"][max(0, first - oldest) :]
-        sure = len(held) - self.n_tolerance
-        _average(state, held[: max(0, sure)])
-        state["held"] = held[max(0, sure) :] if last is None else []
+            held = held[-self.n_converge :]
+        else:
+            held = held[max(0, first - (len(losses) - len(held))) :]
+            sure = max(0, len(held) - self.n_tolerance)
+        ctx.state["swad"] = {
+            "open": (torch.zeros_like(state["open"][0]), 0),
+            "held": held[sure:] if last is None else [],
+            "mean": _average(state["mean"], held[:sure]),
+            "losses": losses,
+            "first": first,
+            "last": last,
+        }
 
     def finish(self, ctx: Context) -> None:
         """The average becomes the network; without a valley the last weights stay. A valley still open ends here."""
-        state = ctx.state
-        if state["first"] is not None:
-            _average(state, [*state["held"], (state["open"], state["open_steps"])])
-            with torch.no_grad():
-                parameters = list(ctx.network.parameters())
-                parts = state["mean"].split([parameter.numel() for parameter in parameters])
-                for parameter, part in zip(parameters, parts, strict=True):
-                    parameter.copy_(part.view(parameter.shape))
-        ctx.state = {}
+        state = ctx.state.pop("swad")
+        if state["first"] is None:
+            return
+        mean, _ = _average(state["mean"], [*state["held"], state["open"]])
+        parameters = list(ctx.network.parameters())
+        parts = mean.split([parameter.numel() for parameter in parameters])
+        with torch.no_grad():
+            for parameter, part in zip(parameters, parts, strict=True):
+                parameter.copy_(part.view(parameter.shape))
 
 
 def _flat(ctx: Context) -> Tensor:
     return torch.cat([parameter.detach().reshape(-1) for parameter in ctx.network.parameters()])
 
 
-def _average(state: dict[str, Any], stretches: Sequence[tuple[Tensor, int]]) -> None:
-    for value, steps in stretches:
+def _average(mean: Stretch, stretches: Sequence[Stretch]) -> Stretch:
+    value, count = mean
+    for other, steps in stretches:
         if steps:
-            fold(state["mean"], state["steps"], value, steps)
-            state["steps"] += steps
+            value, count = folded(value, count, other, steps), count + steps
+    return value, count

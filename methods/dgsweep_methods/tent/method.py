@@ -47,7 +47,7 @@ class Tent(Method):
             optimizer.zero_grad()
             counted = torch.zeros((), device=ctx.device)
             for tile in tiles(image, ctx.recipe.patch):
-                total, voxels = entropy(ctx.forward(tile)[0], self.min_foreground)
+                total, voxels = entropy(ctx.forward(ctx.method.infer_input(ctx, tile))[0], self.min_foreground)
                 total.backward(inputs=chosen)  # adds to what the tiles before gave
                 counted += voxels
             if not bool(counted):
