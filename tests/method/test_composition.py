@@ -51,6 +51,21 @@ def test_with_one_part_silent_it_is_the_other_part_alone():
     assert same_weights(trained(both(weight=0.3, size=0.0)), trained(Shrink(weight=0.3)))
 
 
+@dataclass(kw_only=True)
+class Ending(Method):
+    """Notes the end of training."""
+
+    name: str
+
+    def finish(self, ctx: Context) -> None:
+        ctx.state.setdefault("ended", []).append(self.name)
+
+
+def test_training_ends_for_every_part():
+    method = composed({"one": Ending, "two": Ending})(**{"one.name": "first", "two.name": "second"})
+    assert trained(method).state == {"ended": ["first", "second"]}
+
+
 def test_a_batch_satisfies_every_part():
     assert both().batch_spec().min_domains == 2
     assert both().hooks() == ("views", "batch_spec", "loss", "after_step")
@@ -76,12 +91,14 @@ def test_parts_that_tap_the_same_place_are_refused_by_name():
 
 def test_the_declaration_of_a_composition_holds_the_needs_of_all_parts():
     one = declare(Shift, requires=Requires(contrast_inversion="yes"), forward_passes_per_step=2.0)
-    other = declare(TwoFaced, requires=Requires(min_source_domains=3), variants=("paper", "as_shipped"))
+    other = declare(
+        TwoFaced, requires=Requires(min_source_domains=3, min_batch_domains=2), variants=("paper", "as_shipped")
+    )
     whole = compose_declarations([one, other])
     assert whole.name == "shift+twofaced"
     assert set(whole.hyperparameters) == {"shift.size", "twofaced.size"}
     assert whole.identity == {"shift.size": 0.0, "twofaced.size": 0.0}
-    assert whole.requires == Requires(contrast_inversion="yes", min_source_domains=3)
+    assert whole.requires == Requires(contrast_inversion="yes", min_source_domains=3, min_batch_domains=2)
     assert whole.forward_passes_per_step == 2.0
     assert whole.variants == ("paper", "as_shipped")
 

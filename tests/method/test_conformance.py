@@ -16,6 +16,7 @@ from planted_methods import (
     Inverter,
     Remembering,
     Shift,
+    SureOfItself,
     TwoFaced,
     declare,
 )
@@ -44,6 +45,7 @@ def test_a_built_in_method_keeps_its_word(name):
         declare(Shift),
         declare(Remembering),
         declare(Inverter, requires=INVERTS),
+        declare(SureOfItself),
         declare(Greedy, requires=Requires(min_batch_domains=2)),
         declare(DomainGap, identity=None, no_identity_reason="losses are means of domains, not of samples"),
         declare(DomainGap, identity=None, no_identity_reason="as above", own_test="depends_on_domain_ids"),
@@ -66,6 +68,7 @@ def test_an_honest_method_of_a_stranger_passes_every_check(honest):
         (declare(Shift, requires=INVERTS), "contrast inversion"),
         (declare(Shift, identity={"size": 1.0}), "identity equals ERM"),
         (declare(Shift, identity=None), "identity equals ERM"),
+        (declare(SureOfItself, identity={"size": 1.0}), "identity equals ERM"),
         (declare(Shift, hyperparameters={**SIZE, "odd": Hyperparameter(default=1)}), "fields match"),
         (declare(Greedy), "fields match"),
         (declare(Shift, requires=Requires(min_batch_domains=2)), "fields match"),

@@ -173,6 +173,80 @@ def test_subset_keeps_images_labels_domains_and_case_ids_together():
     assert part.domain.tolist() == [1, 1]
 
 
+@dataclass(kw_only=True)
+class AtTestTime(Method):
+    """Notes mode, gradients and random stream when it adapts, and changes everything that it can."""
+
+    seen: list[Any] = field(default_factory=list)
+
+    def adapt(self, ctx, image):
+        if image.max() > 100:
+            raise RuntimeError("this case breaks")
+        drawn = float(torch.rand((), generator=ctx.generator))
+        loss = ctx.forward(image)[0].sum()
+        loss.backward()
+        self.seen.append((ctx.network.training, drawn))
+        with torch.no_grad():
+            ctx.network.head.weight.zero_()
+        if image.max() > 10:
+            ctx.mark_active()
+
+
+def test_adaptation_happens_in_evaluation_mode_from_a_fresh_stream_and_leaves_nothing_behind():
+    ctx, image = make_context(AtTestTime()), toy_batch(0, n=1).image
+    ctx.run_step(toy_batch(0))
+    before = copy.deepcopy(ctx.state_dict())
+    for case in (image, image + 20):
+        with torch.no_grad(), ctx.adapted(case):
+            assert not ctx.network.head.weight.any()
+            assert not ctx.network.training
+    (first, second) = ctx.method.seen
+    assert first == second
+    assert first[0] is False
+    assert (ctx.adapted_cases, ctx.active_cases, ctx.forward_passes) == (2, 1, before["forward_passes"])
+    assert ctx.network.training
+    assert all(parameter.grad is None for parameter in ctx.network.parameters())
+    assert all(torch.equal(value, before["network"][name]) for name, value in ctx.network.state_dict().items())
+
+
+def test_a_case_that_breaks_leaves_the_network_as_it_was():
+    ctx = make_context(AtTestTime())
+    before = copy.deepcopy(ctx.network.state_dict())
+    with pytest.raises(RuntimeError, match="this case breaks"), ctx.adapted(toy_batch(0, n=1).image + 200):
+        pass
+    assert ctx.network.training
+    assert ctx.adapted_cases == 0
+    assert all(torch.equal(value, before[name]) for name, value in ctx.network.state_dict().items())
+
+
+def test_the_network_can_be_asked_at_other_weights():
+    ctx, other, image = make_context(Method()), make_context(Method(), seed=3), toy_batch(0).image
+    own = ctx.forward(image)[0]
+    asked = ctx.forward(image, dict(other.network.named_parameters()))[0]
+    assert torch.equal(asked, other.forward(image)[0])
+    assert torch.equal(ctx.forward(image)[0], own)
+    assert not torch.equal(asked, own)
+    assert ctx.forward_passes == 3
+
+
+class HeldTwice(ToyNetwork):
+    """Holds its layers under a second name, as MONAI's DynUNet does."""
+
+    def __init__(self, in_channels, seed):
+        super().__init__(in_channels, seed)
+        self.again = torch.nn.ModuleList([self.stem, self.norm])
+
+
+def test_a_network_that_holds_a_layer_under_two_names_gets_its_own_weights_back():
+    ctx, other, image = make_context(Method()), make_context(Method(), seed=3), toy_batch(0).image
+    ctx.network = HeldTwice(1, 0).train()
+    own = [(name, value.data_ptr()) for name, value in ctx.network.named_parameters()]
+    given = {name: value * 1.0 for name, value in other.network.named_parameters()}
+    torch.testing.assert_close(ctx.forward(image, given)[0], other.forward(image)[0])
+    assert [(name, value.data_ptr()) for name, value in ctx.network.named_parameters()] == own
+    assert all(value.is_leaf for value in ctx.network.parameters())
+
+
 def test_overridden_hooks_are_named():
     assert Method().hooks() == ()
     assert Tapping().hooks() == ("taps",)

@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import correlate1d
 
 from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch
+from dgsweep.method.descriptors import PAIRS, mind_ssc
 from dgsweep_methods.mind import DECLARATION
-from dgsweep_methods.mind.method import PAIRS, mind_ssc
 
 
 class TestMindKeepsItsWord(MethodConformance):

@@ -133,6 +133,7 @@ def write_trial(ledger: Ledger, spec: TrialSpec) -> None:
             "wall_s": wall,
             "forward_passes": passes,
             "active_steps": sweep_active(spec),
+            "active_cases": 3 if spec.method == "adapts" else 0,
             "python": "3.11",
             "dgsweep": "0.1.0",
             "packages": {"torch": "2.10"},
@@ -142,8 +143,8 @@ def write_trial(ledger: Ledger, spec: TrialSpec) -> None:
 
 
 def sweep_active(spec: TrialSpec) -> int:
-    """`gin_off` stands for a method whose schedule never began; ERM has nothing to switch on."""
-    return 0 if spec.method in ("erm", "gin_off") else STEPS
+    """`gin_off` stands for a method whose schedule never began, `adapts` for one that acts at test time."""
+    return 0 if spec.method in ("erm", "gin_off", "adapts") else STEPS
 
 
 def case_row(spec: TrialSpec, case: str) -> dict[str, object]:

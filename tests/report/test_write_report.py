@@ -157,5 +157,9 @@ def test_a_method_that_was_never_active_is_called_erm_by_another_name(build):
     assert "gin_off: active in no step" in text_of(build(methods=("erm", "gin_off")))
 
 
+def test_a_method_that_was_active_in_predictions_only_is_not(build):
+    assert "active in no step" not in text_of(build(methods=("erm", "adapts")))
+
+
 def test_a_method_that_was_active_is_not(full_page):
     assert "active in no step" not in visible(full_page)

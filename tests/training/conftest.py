@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from dgsweep.method.catalog import method_declarations
 
-PLUGINS = ("adapting", "nan_at", "oracle", "scaling", "spy", "two_views")
+PLUGINS = ("adapting", "nan_at", "oracle", "scaling", "spy", "two_views", "zeroing")
 
 
 @pytest.fixture(scope="session", autouse=True)

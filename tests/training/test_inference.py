@@ -135,6 +135,13 @@ def test_adaptation_is_undone_after_a_failed_prediction_too():
     assert all(torch.equal(value, before[key]) for key, value in ctx.network.state_dict().items())
 
 
+def test_without_adaptation_the_network_predicts_as_it_is():
+    ctx, volume = context("adapting"), image(*PATCH)
+    expected = predict_probabilities(context(), volume, PATCH, PLAIN)
+    assert torch.equal(predict_probabilities(ctx, volume, PATCH, PLAIN, adapt=False), expected)
+    assert not torch.equal(predict_probabilities(ctx, volume, PATCH, PLAIN), expected)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_of_the_network_is_as_it_was(training):
     ctx = context()

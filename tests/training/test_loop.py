@@ -117,6 +117,27 @@ def test_early_stopping_ends_after_the_wanted_evaluations_without_a_better_score
     assert len(stopped.curves.values("val", "all", "dice")) == 3
 
 
+@pytest.mark.parametrize(
+    ("steps", "patience", "finished"),
+    [(6, None, [6, 1]), (20, 2, [6, 3])],
+    ids=["before the last validation", "after an early stop"],
+)
+def test_a_method_finishes_once_with_the_end_of_training(tmp_path, steps, patience, finished):
+    frozen = {"learning_rate": 1e-12, "eval_every": 2 if patience else 3, "early_stop_evals": patience}
+    training = train(make_task(make_spec("spy", steps=steps, **frozen), tmp_path))
+    assert training.ctx.state["finished"] == [finished]
+
+
+def test_what_finish_leaves_in_the_network_is_validated_and_kept(tmp_path):
+    spec = make_spec("zeroing")
+    first = train(make_task(spec, tmp_path))
+    assert not weights_of(first).any()
+    assert first.curves.values("val", "all", "dice")[-1] == 0.0
+    loaded = load_trained(spec, tmp_path / "t" / "checkpoint", cpu())
+    assert loaded is not None
+    assert not weights_of(loaded).any()
+
+
 def test_validation_is_told_to_the_method_and_written_as_the_mean_over_domains(tmp_path):
     training = train(make_task(make_spec("spy"), tmp_path))
     (first, last) = training.ctx.state["scores"]

@@ -55,6 +55,16 @@ class Adapting(Method):
 
 
 @dataclass(kw_only=True)
+class Zeroing(Method):
+    """Leaves a network of zeros, which predicts background everywhere."""
+
+    def finish(self, ctx: Context) -> None:
+        with torch.no_grad():
+            for parameter in ctx.network.parameters():
+                parameter.zero_()
+
+
+@dataclass(kw_only=True)
 class Spy(Method):
     """Remembers in ctx.state which cases it saw, the mode it was called in and the scores it was told."""
 
@@ -65,6 +75,9 @@ class Spy(Method):
 
     def on_eval(self, ctx: Context, scores: Mapping[str, float]) -> None:
         ctx.state.setdefault("scores", []).append(dict(scores))
+
+    def finish(self, ctx: Context) -> None:
+        ctx.state.setdefault("finished", []).append([ctx.step, len(ctx.state.get("scores", []))])
 
 
 @dataclass(kw_only=True)
@@ -96,4 +109,5 @@ TWO_VIEWS = _declare("two_views", TwoViews)
 SCALING = _declare("scaling", Scaling)
 ADAPTING = _declare("adapting", Adapting)
 SPY = _declare("spy", Spy)
+ZEROING = _declare("zeroing", Zeroing)
 ORACLE = _declare("oracle", Oracle, wrong=False)

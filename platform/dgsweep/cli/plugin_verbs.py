@@ -1,6 +1,7 @@
 """`dgsweep methods` and `dgsweep networks`: what is installed, what it says of itself, whether it keeps its word."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -64,6 +65,26 @@ def check_method(name: str, as_json: Json = False) -> None:
         typer.echo(f"{name}: {len(results)} checks, {failed} failed")
     if failed:
         raise typer.Exit(1)
+
+
+@methods.command("new")
+def new_method(
+    name: str,
+    out: Annotated[Path | None, typer.Option(help="New or empty folder; default: dgsweep-NAME here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a working method as a distribution of its own: declaration, method, card, search space, test."""
+    from dgsweep.method.catalog import method_declarations
+    from dgsweep.method.scaffold import distribution_name, write_distribution
+
+    folder = out or Path(distribution_name(name))
+    written = write_distribution(name, folder, method_declarations())
+    if as_json:
+        print_json({"name": name, "folder": folder, "files": written})
+        return
+    for path in written:
+        typer.echo(path)
+    typer.echo(f"\nNext: pip install --no-deps --no-build-isolation -e {folder} && dgsweep methods check {name}")
 
 
 @networks.command("list")

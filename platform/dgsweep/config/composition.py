@@ -77,6 +77,7 @@ def _requires(needs: Sequence[Requires]) -> Requires:
     return Requires(
         trainable=all(need.trainable for need in needs),
         min_source_domains=max(need.min_source_domains for need in needs),
+        min_batch_domains=max(need.min_batch_domains for need in needs),
         unlabelled=next((need.unlabelled for need in needs if need.unlabelled != "none"), "none"),
         prompts=next((need.prompts for need in needs if need.prompts != "none"), "none"),
         phase="pretrain" if any(need.phase == "pretrain" for need in needs) else "train",

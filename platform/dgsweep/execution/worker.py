@@ -141,10 +141,12 @@ def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, led
 def _costs(training: Training) -> dict[str, Any]:
     ctx = training.ctx
     gpu = ctx.device.type == "cuda"
+    adapts = "adapt" in ctx.method.hooks()  # its cases may all have been scored by an earlier run
     return {
         "train_wall_s": training.wall_s,
         "steps": ctx.step,
         "active_steps": ctx.active_steps,
+        "active_cases": None if adapts and not ctx.adapted_cases else ctx.active_cases,
         "forward_passes": ctx.forward_passes,
         "parameters": count_parameters(ctx.network),
         "device": torch.cuda.get_device_name(ctx.device) if gpu else "cpu",

@@ -1,7 +1,7 @@
 """The contract of a method: a class whose fields are its hyperparameters, with hooks that each default to ERM."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
 
 Tap = Callable[[Tensor, "Context"], Tensor]
 Closure = Callable[[], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One version of a batch that the network is shown."""
+
+    image: Tensor
+    """(B, C, X, Y, Z)."""
+    label: Tensor
+    """(B, X, Y, Z)."""
+    weight: float = 1.0
+    tag: str = "main"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +45,15 @@ class Batch:
             image=self.image[chosen], label=self.label[chosen], domain=self.domain[chosen], case_ids=tuple(keep)
         )
 
+    def as_shown(self, views: Sequence[View]) -> "Batch":
+        """The batch with image and label of its only view, for a loss that needs all outputs of one forward pass.
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """One version of a batch that the network is shown."""
-
-    image: Tensor
-    """(B, C, X, Y, Z)."""
-    label: Tensor
-    """(B, X, Y, Z)."""
-    weight: float = 1.0
-    tag: str = "main"
+        Raises:
+            ValueError: There are several views.
+        """
+        if len(views) != 1:
+            raise ValueError(f"this method's loss is defined for one view of a batch, not for {len(views)}")
+        return replace(self, image=views[0].image, label=views[0].label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +117,9 @@ class Method:
 
     def on_eval(self, ctx: "Context", scores: Mapping[str, float]) -> None:
         """Called after each source validation with its scores."""
+
+    def finish(self, ctx: "Context") -> None:
+        """Once, when the budget ends or training stops early: the weights left in the network are the result."""
 
     def infer_input(self, ctx: "Context", image: Tensor) -> Tensor:
         """Fixed transform of the network's input at prediction: windows (B, C, X, Y, Z), padded and mirrored before."""

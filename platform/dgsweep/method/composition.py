@@ -10,7 +10,7 @@ from dgsweep.errors import MethodError, Problem
 from dgsweep.method.base import Batch, BatchSpec, Closure, Method, Tap, View
 from dgsweep.method.context import Context
 
-SHARED = frozenset({"batch_spec", "setup", "taps", "after_step", "on_eval"})
+SHARED = frozenset({"batch_spec", "setup", "taps", "after_step", "on_eval", "finish"})
 """Hooks that both may have: they are called one after the other. Taps of both must stand at different places."""
 
 
@@ -66,6 +66,11 @@ class Composed(Method):
         """Of every part, in order."""
         for part in self.parts:
             part.on_eval(ctx, scores)
+
+    def finish(self, ctx: Context) -> None:
+        """Of every part, in order."""
+        for part in self.parts:
+            part.finish(ctx)
 
     def infer_input(self, ctx: Context, image: Tensor) -> Tensor:
         """As its owner says."""

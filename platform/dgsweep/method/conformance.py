@@ -20,6 +20,8 @@ from dgsweep.method.context import Context, Recipe
 from dgsweep.method.toy import PATCH, ToyNetwork, toy_batch
 
 STEPS = 6
+FLAT = {"all": 0.5}
+"""What a method is told at each validation of the toy training."""
 Outcome = Literal["passed", "failed", "skipped"]
 
 
@@ -53,18 +55,38 @@ def make_method(declaration: MethodDeclaration, values: Mapping[str, Any] | None
 
 def make_context(method: Method, *, n_domains: int = 2, seed: int = 0) -> Context:
     """A context around the toy network."""
-    recipe = Recipe(
-        budget_steps=STEPS, optimizer="sgd", learning_rate=1e-2, momentum=0.9, schedule="constant", seed=seed
-    )
+    recipe = Recipe(budget_steps=STEPS, learning_rate=1e-2, momentum=0.9, schedule="constant", seed=seed, patch=PATCH)
     return Context(ToyNetwork(method.in_channels(1), seed).train(), method, recipe, n_domains=n_domains)
 
 
 def trained(method: Method, *, batch: Callable[[int], Batch] = toy_batch, steps: int = STEPS) -> Context:
     """The context after some steps on toy batches."""
     ctx = make_context(method)
-    for step in range(steps):
-        ctx.run_step(batch(step))
+    advance(ctx, steps, batch)
     return ctx
+
+
+def advance(ctx: Context, until: int, batch: Callable[[int], Batch] = toy_batch) -> None:
+    """Train on toy batches, with a validation after each step; at the end of the budget training is finished."""
+    while ctx.step < until:
+        ctx.run_step(batch(ctx.step))
+        if ctx.step < STEPS:
+            ctx.method.on_eval(ctx, FLAT)
+        else:
+            ctx.method.finish(ctx)
+
+
+def predicted(ctx: Context, image: Tensor | None = None) -> Tensor:
+    """Class probabilities (K+1, X, Y, Z) of one toy case (1, C, X, Y, Z), after the method's test-time training."""
+    image = toy_batch(99, n=1).image if image is None else image
+    with ctx.adapted(image), torch.no_grad():
+        own = ctx.method.predict_case(ctx, image[0])
+        return torch.softmax(ctx.network(ctx.method.infer_input(ctx, image))[0][0], dim=0) if own is None else own
+
+
+def same_outcome(first: Context, second: Context) -> bool:
+    """Whether two contexts hold the same network and predict the same, bit for bit."""
+    return same_weights(first, second) and torch.equal(predicted(first), predicted(second))
 
 
 def same_weights(first: Context, second: Context) -> bool:
@@ -114,30 +136,32 @@ def equals_erm_at_identity(declaration: MethodDeclaration) -> CheckResult:
             if reason
             else _result(name, False, "", "it declares neither an identity nor the reason why not")
         )
-    same = same_weights(trained(make_method(declaration, declaration.identity)), trained(Method()))
-    return _result(name, same, "bit for bit", f"with {dict(declaration.identity)} the weights differ from ERM's")
+    same = same_outcome(trained(make_method(declaration, declaration.identity)), trained(Method()))
+    bad = f"with {dict(declaration.identity)} weights or predictions differ from ERM's"
+    return _result(name, same, "bit for bit", bad)
 
 
 def differs_from_erm(declaration: MethodDeclaration) -> CheckResult:
-    """With its defaults the method updates the weights differently from ERM."""
+    """With its defaults the method ends with other weights than ERM, or predicts differently."""
     name = "differs from ERM"
     if declaration.name == "erm":
         return _skip(name, "it is ERM")
-    same = same_weights(trained(make_method(declaration)), trained(Method()))
-    return _result(
-        name, not same, "the weights differ", "ERM in disguise: after training the weights are ERM's, bit for bit"
-    )
+    same = same_outcome(trained(make_method(declaration)), trained(Method()))
+    bad = "ERM in disguise: weights after training and predictions are ERM's, bit for bit"
+    return _result(name, not same, "weights or predictions differ", bad)
 
 
 def is_active(declaration: MethodDeclaration) -> CheckResult:
-    """The method's own mechanism took part in at least one step."""
+    """The method's own mechanism took part in at least one step or, at test time, in a prediction."""
     name = "active"
     if declaration.name == "erm":
         return _skip(name, "it has no mechanism of its own")
-    active = trained(make_method(declaration)).active_steps
-    return _result(
-        name, active > 0, f"active in {active} of {STEPS} steps", "it was active in no step (ctx.mark_active())"
-    )
+    ctx = trained(make_method(declaration))
+    if not ctx.active_steps:
+        predicted(ctx)
+    good = f"active in {ctx.active_steps} of {STEPS} steps" if ctx.active_steps else "active at test time"
+    bad = "it was active in no step and in no prediction (ctx.mark_active())"
+    return _result(name, ctx.active_steps + ctx.active_cases > 0, good, bad)
 
 
 def resumes_exactly(declaration: MethodDeclaration) -> CheckResult:
@@ -146,9 +170,8 @@ def resumes_exactly(declaration: MethodDeclaration) -> CheckResult:
     half = trained(make_method(declaration), steps=STEPS // 2)
     resumed = make_context(make_method(declaration))
     resumed.load_state_dict(copy.deepcopy(half.state_dict()))
-    for step in range(STEPS // 2, STEPS):
-        resumed.run_step(toy_batch(step))
-    same = same_weights(straight, resumed)
+    advance(resumed, STEPS)
+    same = same_outcome(straight, resumed)
     return _result(
         "resumes exactly",
         same,
@@ -162,7 +185,7 @@ def survives_odd_patches(declaration: MethodDeclaration) -> CheckResult:
     bad = [
         what
         for what, batch in _odd_batches().items()
-        if not _finite(trained(make_method(declaration), batch=batch, steps=2))
+        if not _finite(trained(make_method(declaration), batch=batch, steps=2), batch(0).image[:1])
     ]
     return _result("survives odd patches", not bad, "finite", f"not finite on: {', '.join(bad)}")
 
@@ -182,9 +205,9 @@ def _odd_batches() -> dict[str, Callable[[int], Batch]]:
     return {"empty foreground": empty, "constant image": constant, "batch of two": lambda step: toy_batch(step, n=2)}
 
 
-def _finite(ctx: Context) -> bool:
-    weights_ok = all(bool(torch.isfinite(value).all()) for value in ctx.network.state_dict().values())
-    return weights_ok and int(ctx.first_bad_step) < 0
+def _finite(ctx: Context, image: Tensor) -> bool:
+    values = [*ctx.network.state_dict().values(), predicted(ctx, image)]
+    return all(bool(torch.isfinite(value).all()) for value in values) and int(ctx.first_bad_step) < 0
 
 
 def inverts_as_declared(declaration: MethodDeclaration) -> CheckResult:

@@ -1,7 +1,8 @@
 """What a method sees while it trains: network, optimizer, random stream, losses, features, checkpointed state."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ class Recipe:
     grad_clip: float = 12.0
     autocast: bool = False
     seed: int = 0
+    patch: tuple[int, int, int] | None = None
+    """Voxels (x, y, z) of a training patch, for methods that cut patches at test time."""
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Size of a voxel of the patches, along x, y, z."""
 
@@ -58,6 +61,8 @@ class Context:
         self.rank = rank
         self.step = 0
         self.active_steps = 0
+        self.adapted_cases = 0
+        self.active_cases = 0
         self.forward_passes = 0
         self.device = next(network.parameters()).device
         self.generator = torch.Generator(device=self.device)
@@ -125,11 +130,18 @@ class Context:
             )
         return found[-1].out_channels
 
-    def forward(self, image: Tensor) -> Sequence[Tensor]:
-        """Outputs of the network, finest first: each (B, K+1, x, y, z)."""
+    def forward(self, image: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Sequence[Tensor]:
+        """Outputs of the network, finest first: each (B, K+1, x, y, z).
+
+        Given `parameters` (named as in `network.named_parameters()`), it is evaluated at those instead of its own.
+        """
         self.forward_passes += 1
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.autocast):
-            outputs = self._parallel(image) if self.network.training else self.network(image)
+            if parameters is not None:
+                # tie_weights would leave the new ones in a layer that is held under two names, as DynUNet's are
+                outputs = torch.func.functional_call(self.network, dict(parameters), (image,), tie_weights=False)
+            else:
+                outputs = self._parallel(image) if self.network.training else self.network(image)
         return outputs if isinstance(outputs, list | tuple) else [outputs]
 
     def seg_loss(self, outputs: Sequence[Tensor], label: Tensor) -> Tensor:
@@ -161,6 +173,30 @@ class Context:
     def mark_active(self) -> None:
         """Say that the method's own mechanism took part in this step."""
         self._active_now = True
+
+    @contextmanager
+    def adapted(self, image: Tensor) -> Iterator[None]:
+        """In evaluation mode, after the method's test-time training on one case (1, C, X, Y, Z); all undone afterwards.
+
+        The random stream starts anew with each case, so that no prediction depends on the cases before it; forward
+        passes here do not count as training. `active_cases` counts the cases in which `mark_active` was called.
+        """
+        weights = {name: value.clone() for name, value in self.network.state_dict().items()}
+        passes, was_training = self.forward_passes, self.network.training
+        self.generator.manual_seed(stream_seed("adapt", self.recipe.seed))
+        self._active_now = False
+        self.network.eval()
+        try:
+            with torch.enable_grad():
+                self.method.adapt(self, image)
+            self.adapted_cases += 1
+            self.active_cases += int(self._active_now)
+            yield
+        finally:
+            self.network.load_state_dict(weights)
+            self.network.train(was_training)
+            self.forward_passes = passes
+            self.zero_grad()
 
     def zero_grad(self) -> None:
         """Forget gradients."""

@@ -129,9 +129,13 @@ def cost_rows(table: pd.DataFrame) -> Iterator[dict[str, str]]:
 
 
 def idle_methods(evidence: Evidence) -> list[str]:
-    """Methods that took part in no step of a finished trial, so that they are ERM by another name there."""
+    """Methods that took part in no step and no prediction of a finished trial: ERM by another name there."""
     arms = evidence.states.set_index("trial_id")["arm"]
-    idle = {str(arms[key]) for key, found in evidence.provenance.items() if found.get("active_steps") == 0}
+    idle = {
+        str(arms[key])
+        for key, found in evidence.provenance.items()
+        if found.get("active_steps") == 0 and found.get("active_cases", 0) == 0
+    }
     return sorted(idle - {str(arms[key]) for key, spec in evidence.specs.items() if spec.method == BASELINE})
 
 

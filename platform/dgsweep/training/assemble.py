@@ -30,6 +30,7 @@ def build_recipe(spec: TrialSpec, runtime: Runtime) -> Recipe:
         grad_clip=training["grad_clip"],
         autocast=wanted == "bf16" or (wanted == "auto" and runtime.device.type != "cpu"),
         seed=spec.seed,
+        patch=spec.preprocessing.patch,
         spacing_mm=spec.preprocessing.spacing_mm,
     )
 

@@ -17,7 +17,7 @@ AXES = {"x": 2, "y": 3, "z": 4}
 
 
 def predict_probabilities(
-    ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]
+    ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any], *, adapt: bool = True
 ) -> Tensor:
     """Class probabilities of one case on the working grid.
 
@@ -26,19 +26,16 @@ def predict_probabilities(
         image: (C, X, Y, Z), z-scored.
         patch: window (x, y, z) in voxels.
         inference: overlap, batch, mirror_axes.
+        adapt: whether a method with test-time training trains on the case first.
 
     Returns:
         (K+1, X, Y, Z) float32 on the device of the network.
     """
     image = image.to(ctx.device)
-    if "adapt" not in ctx.method.hooks():
+    if not adapt or "adapt" not in ctx.method.hooks():
         return _predict(ctx, image, patch, inference)
-    kept = {name: value.clone() for name, value in ctx.network.state_dict().items()}
-    try:
-        ctx.method.adapt(ctx, image[None])
+    with ctx.adapted(image[None]):
         return _predict(ctx, image, patch, inference)
-    finally:
-        ctx.network.load_state_dict(kept)
 
 
 @torch.no_grad()

@@ -95,9 +95,12 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
         due = last or ctx.step % eval_every == 0 or ctx.step % checkpoint_every == 0
         if due or ctx.device.type == "cpu" or ctx.step % CHECK_EVERY == 0:
             _stop_on_bad_loss(ctx, feed, task)
+        if last:
+            ctx.method.finish(ctx)
         if last or ctx.step % eval_every == 0:
             _evaluate(ctx, curves, task)
-            if _should_stop(curves, spec):
+            if not last and _should_stop(curves, spec):
+                ctx.method.finish(ctx)
                 break
         if ctx.step % checkpoint_every == 0 and not last:
             _save_last(training, task)
