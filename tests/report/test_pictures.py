@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 
 import matplotlib.image
@@ -84,3 +85,28 @@ def test_a_picture_that_cannot_be_drawn_is_named_and_the_others_are_drawn(output
     section = pictures_of(output)
     assert section.count("not drawn: ") >= 2
     assert drawn(section) > 0
+
+
+def first_picture(section):
+    """Pixels of the first picture of P00's T2W scan."""
+    found = re.findall(r'<img src="([^"]+)" alt="[^"]*case P00-T2W', section)
+    return pixels(found[0])
+
+
+def test_the_outline_is_of_the_case_s_own_label_value(output):
+    """Value 7 is the organ in this domain, and value 1 another one with a far longer outline."""
+    usual = coloured(first_picture(pictures_of(output)), ORANGE)
+
+    def renumbered(label):
+        other = np.ones_like(label)
+        other[::2] = 0
+        return np.where(label == 1, 7, other).astype(np.uint8)
+
+    rewrite(output.parent / "data" / "P00-T2W-label.nii.gz", renumbered)
+    wrong = coloured(first_picture(pictures_of(output)), ORANGE)
+    listed = json.loads((output / "cases.json").read_text())
+    listed["P00-T2W"]["label_values"] = {"pancreas": 7, "liver": 1}
+    (output / "cases.json").write_text(json.dumps(listed))
+    right = coloured(first_picture(pictures_of(output)), ORANGE)
+    assert right == usual
+    assert wrong > 2 * usual

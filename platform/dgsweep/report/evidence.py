@@ -28,8 +28,8 @@ class Evidence:
     curves: pd.DataFrame
     provenance: Mapping[str, Mapping[str, Any]]
     """trial id -> provenance, of finished trials."""
-    files: Mapping[str, Mapping[str, str]]
-    """case id -> {image, label}, as the driver noted them; {} when it did not."""
+    files: Mapping[str, Mapping[str, Any]]
+    """case id -> {image, label, label_values}, as the driver noted them; {} when it did not."""
     bootstrap: Bootstrap
 
     @property
@@ -79,7 +79,7 @@ def _named(states: pd.DataFrame, specs: Mapping[str, TrialSpec], ledger: Ledger)
     )
 
 
-def _case_files(path: Path) -> dict[str, dict[str, str]]:
+def _case_files(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     plain = json.loads(path.read_text(encoding="utf-8"))

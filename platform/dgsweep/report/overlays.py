@@ -94,7 +94,9 @@ def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence) -> Overlay:
 
 def _picture(row: "pd.Series[str]", evidence: Evidence) -> str:
     files = evidence.files.get(str(row["case_id"]), {})
-    values = tuple(evidence.specs[str(row["trial_id"])].preprocessing.labels.values())
+    # A domain may number its structures in its own way; older lists of scans do not say so.
+    known = evidence.specs[str(row["trial_id"])].preprocessing.labels
+    values = [(files.get("label_values") or {}).get(name, value) for name, value in known.items()]
     image, spacing = _read(Path(files.get("image") or ""))
     label, _ = _read(Path(files.get("label") or ""))
     mask, _ = _read(Path(str(row["path"])))
