@@ -91,11 +91,11 @@ def empty_references(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFr
 
 
 def undefined_counts(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFrame:
-    """How many scored rows have no defined precision, recall or relative volume error, by method."""
+    """How many scored rows have no defined precision, recall or relative volume error, by method and network."""
     rows = last_step(annotate(cases, plan))
     rows = rows[rows["role"].isin(["in_domain", "target"])]
     names = ["precision", "recall", "volume_error"]
-    return rows[names].isna().groupby(rows["arm"]).sum().reset_index()
+    return rows[names].isna().groupby([rows["arm"], rows["network"]]).sum().reset_index()
 
 
 def metric_matrix(

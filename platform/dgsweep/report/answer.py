@@ -9,7 +9,7 @@ import pandas as pd
 from dgsweep.analysis.frames import BASELINE
 from dgsweep.analysis.verdict import FEWEST_PATIENTS, LEARNED, MARGIN, Verdict
 from dgsweep.report.forest import difference_mark, shift_name
-from dgsweep.report.texts import count, interval, listed, number, signed
+from dgsweep.report.texts import count, interval, listed, method_name, number, signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def _in_order(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
     several = len({verdict.network for verdict in verdicts}) > 1
     arms: dict[str, list[Verdict]] = {}
     for verdict in sorted(verdicts, key=lambda one: (one.arm != BASELINE, one.arm, one.network)):
-        arms.setdefault(f"{verdict.arm} · {verdict.network}" if several else verdict.arm, []).append(verdict)
+        arms.setdefault(method_name(verdict.arm, verdict.network, several_networks=several), []).append(verdict)
     return arms
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.texts import number
+from dgsweep.report.texts import method_name, number
 
 MOST = 90
 """Pictures in one page; more make it too heavy for a phone."""
@@ -84,7 +84,7 @@ def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence) -> Overlay:
         f"{what} kept: Dice {number(float(row['dice']), 2)}, rank {row['rank']} of {row['of']}, "
         f"case {row['case_id']}, trained on {row['source_set']}{' (in-domain)' if row['is_home'] else ''}"
     )
-    arm = f"{row['arm']} · {row['network']}" if evidence.several_networks else str(row["arm"])
+    arm = method_name(str(row["arm"]), str(row["network"]), several_networks=evidence.several_networks)
     place = {"arm": arm, "domain": str(row["domain"]), "caption": caption}
     try:
         return Overlay(**place, uri=_picture(row, evidence))

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from dgsweep.analysis.frames import BASELINE
 from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
@@ -28,8 +30,6 @@ from dgsweep.report.totals import (
     tiles,
     unfinished_searches,
 )
-
-PREFERRED = ("erm",)
 
 
 def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
@@ -80,10 +80,13 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
 
 
 def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
-    arms = sorted(set(evidence.states["arm"]), key=lambda arm: (arm not in PREFERRED, arm))
-    looks = styles(arms)
-    values = case_dice(main) if main else None
-    names = evidence.states.set_index("trial_id")[["arm", "source_set", "name"]]
+    several = evidence.several_networks
+    states = _with_network(evidence.states, several)
+    looks = styles(sorted(set(states["arm"]), key=lambda name: (name.partition(" · ")[0] != BASELINE, name)))
+    values = _with_network(case_dice(main), several) if main else None
+    if several:
+        states = states.assign(name=states["name"] + " | " + states["network"])
+    names = states.set_index("trial_id")[["arm", "source_set", "name"]]
     curves = evidence.curves.join(names, on="trial_id", how="inner")
     by_source: dict[str, list[Any]] = {}
     for figure in learning_curves(curves, looks, set(main.selected) if main else set()):
@@ -93,6 +96,12 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
         "five_numbers": five_numbers(values) if values is not None else [],
         "curves": by_source,
     }
+
+
+def _with_network(rows: pd.DataFrame, several: bool) -> pd.DataFrame:
+    """Rows whose `arm` tells networks apart, so that no figure or quartile pools them."""
+    names = zip(rows["arm"].astype(str), rows["network"].astype(str), strict=True)
+    return rows.assign(arm=[texts.method_name(arm, network, several_networks=several) for arm, network in names])
 
 
 def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[str, Any]:
