@@ -6,7 +6,16 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from dgsweep.analysis.frames import BASELINE, IN_DOMAIN, ROW, annotate, case_values, over_repeats, with_targets
+from dgsweep.analysis.frames import (
+    BASELINE,
+    IN_DOMAIN,
+    ROW,
+    Level,
+    annotate,
+    case_values,
+    over_repeats,
+    with_targets,
+)
 from dgsweep.analysis.selection import last_step
 from dgsweep.analysis.statistics import Bootstrap, Estimate, clustered_mean, holm, paired_comparison
 from dgsweep.plan.trial import Plan
@@ -29,7 +38,7 @@ def matrix(
     cases: pd.DataFrame,
     plan: Plan | None = None,
     *,
-    by: str = "sequence",
+    by: Level = "sequence",
     metric: str = "dice",
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
@@ -50,7 +59,7 @@ def method_table(
     cases: pd.DataFrame,
     plan: Plan | None = None,
     *,
-    by: str = "sequence",
+    by: Level = "sequence",
     metric: str = "dice",
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
@@ -73,11 +82,17 @@ def method_summary(
 
 
 def distance_table(
-    cases: pd.DataFrame, plan: Plan | None = None, *, metrics: Sequence[str], bootstrap: Bootstrap = DEFAULT
+    cases: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    metrics: Sequence[str],
+    by: Level = "sequence",
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Distances in mm over every case (misses at their penalty) and over found cases only, side by side with counts."""
     rows = last_step(annotate(cases, plan))
-    rows = rows.assign(distance_penalised=rows["distance_penalised"].astype(bool))
+    rows = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
+    rows = with_targets(rows.assign(distance_penalised=rows["distance_penalised"].astype(bool)), by)
     tables = [_distances_of(rows, metric, bootstrap) for metric in metrics]
     return in_reading_order(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame(columns=DISTANCE)
 
@@ -99,10 +114,15 @@ def undefined_counts(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFr
 
 
 def metric_matrix(
-    cases: pd.DataFrame, plan: Plan | None = None, *, metrics: Sequence[str], bootstrap: Bootstrap = DEFAULT
+    cases: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    metrics: Sequence[str],
+    by: Level = "sequence",
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """`matrix` of several metrics below each other, with the metric's name in front; undefined values are left out."""
-    parts = [matrix(cases, plan, metric=name, bootstrap=bootstrap).assign(metric=name) for name in metrics]
+    parts = [matrix(cases, plan, by=by, metric=name, bootstrap=bootstrap).assign(metric=name) for name in metrics]
     table = pd.concat(parts, ignore_index=True)
     return table[["metric", *MATRIX]]
 
@@ -163,11 +183,9 @@ def _paired_columns(pairs: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, floa
 
 
 def _distances_of(rows: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> pd.DataFrame:
-    scored = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
-    scored = with_targets(scored, "sequence")
     found = [
         {**key, "metric": metric, **_distance_columns(part, metric, bootstrap)}
-        for key, part in _parts(scored, [*ROW, "role", "target"])
+        for key, part in _parts(rows, [*ROW, "role", "target"])
     ]
     return pd.DataFrame(found, columns=DISTANCE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dgsweep.analysis.frames import arm_name
+from dgsweep.analysis.frames import Level, arm_name, target_level
 from dgsweep.analysis.statistics import Bootstrap
 from dgsweep.errors import InputError, Problem
 from dgsweep.plan.trial import Plan, TrialSpec
@@ -36,6 +36,11 @@ class Evidence:
     def rules(self) -> tuple[str, ...]:
         """Selection rules of the sweep, in its order."""
         return tuple(self.plan.config.get("selection") or ("source_val",))
+
+    @property
+    def level(self) -> Level:
+        """What a column of the main tables is."""
+        return target_level(self.plan)
 
     @property
     def several_networks(self) -> bool:

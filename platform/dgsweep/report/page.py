@@ -83,7 +83,7 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     several = evidence.several_networks
     states = _with_network(evidence.states, several)
     looks = styles(sorted(set(states["arm"]), key=lambda name: (name.partition(" · ")[0] != BASELINE, name)))
-    values = _with_network(case_dice(main), several) if main else None
+    values = _with_network(case_dice(main, evidence.level), several) if main else None
     if several:
         states = states.assign(name=states["name"] + " | " + states["network"])
     names = states.set_index("trial_id")[["arm", "source_set", "name"]]
@@ -120,6 +120,8 @@ def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[s
 def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
     alpha = 1.0 - evidence.bootstrap.confidence
     several = evidence.several_networks
+    matrices = {"sequence": panel.by_sequence, "domain": panel.by_domain}
+    shown, folded = sorted(matrices, key=lambda level: level != evidence.level)
     return {
         "key": f"{panel.name}-{panel.rule}",
         "title": panel.title,
@@ -128,14 +130,16 @@ def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
         "warning": panel.warning,
         "several_networks": several,
         "answer": answer(panel.verdicts, panel.table, panel.summary, evidence.bootstrap.confidence),
-        "maps": heat_maps(panel.by_sequence, several_networks=several),
-        "domain_maps": heat_maps(panel.by_domain, several_networks=several),
+        "level": shown,
+        "maps": heat_maps(matrices[shown], several_networks=several),
+        "folded_level": folded,
+        "folded_maps": heat_maps(matrices[folded], several_networks=several),
         "summary": forest_rows(panel.summary, alpha),
         "shifts": forest_rows(panel.table, alpha),
         "distances": _distances(panel),
         "undefined": undefined_counts(panel.rows, evidence.plan).to_dict("records"),
         "empty": panel.empty.to_dict("records"),
-        "few": bool(len(panel.by_sequence)) and int(panel.by_sequence["patients"].min()) < 6,
+        "few": bool(len(matrices[shown])) and int(matrices[shown]["patients"].min()) < 6,
     }
 
 
