@@ -112,7 +112,7 @@ def make_spec(sweep: Sweep, method: str, label: str, seed: int, trial: int, netw
         network_recipe=1,
         network_options={},
         sources=sources,
-        targets=tuple(sorted({domains[case] for case in target})),
+        targets=sources if sweep.protocol == "in_domain" else tuple(sorted({domains[case] for case in target})),
         sources_label=label,
         fold=0,
         seed=seed,

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import matplotlib.image
 import nibabel as nib
@@ -110,3 +111,14 @@ def test_the_outline_is_of_the_case_s_own_label_value(output):
     right = coloured(first_picture(pictures_of(output)), ORANGE)
     assert right == usual
     assert wrong > 2 * usual
+
+
+def test_deleted_predictions_are_not_blamed_on_a_setting_that_keeps_none(output, edit_plan):
+    for path in output.glob("trials/*/predictions/*"):
+        path.unlink()
+    section = pictures_of(output)
+    assert "output_keep: extremes" in section
+    assert "none lies in trials/&lt;id&gt;/predictions" in section
+    specs = Ledger(output).read_plan().trials
+    edit_plan(output, trials=tuple(replace(spec, output_keep="none") for spec in specs))
+    assert "No prediction was kept (output_keep: none)" in pictures_of(output)

@@ -64,3 +64,25 @@ def test_the_printout_has_the_columns_of_the_report(build, protocol, level):
     assert f"by tested {level}" in title
     assert ("C3/T1W" in rows[0]) == (level == "domain")
     assert ("T1W" in rows[0]) == (level == "sequence")
+
+
+def test_in_domain_sweep_answers_with_what_is_reached_in_domain(page):
+    output, text = page(protocol="in_domain")
+    shown = section(text, "answer")
+    cases = Ledger(output).cases_frame(Ledger(output).read_plan())
+    reached = cases[(cases["method"] == "erm") & (cases["role"] == "in_domain")]["dice"].mean()
+    assert f"the in-domain result is the answer. erm reaches Dice {reached:.2f} [" in shown
+    assert re.search(r"<dt>gin</dt><dd>C1/T1W 0\.\d\d \[.*Against ERM, paired by case", shown)
+    assert "No shift has been scored yet" not in text
+
+
+def test_sweep_whose_shifts_have_no_score_yet_still_waits_for_its_answer(build):
+    output = build()
+    ledger = Ledger(output)
+    for spec in ledger.read_plan().trials:
+        rows = ledger.valid_cases(spec)
+        ledger.write_cases(spec.trial_id, rows.assign(empty_reference=rows["role"] == "target"))
+        ledger.finish(spec.trial_id, spec)
+    text = section(write_report(output, images=False).read_text(encoding="utf-8"), "answer")
+    assert "No shift has been scored yet" in text
+    assert "tests no shift" not in text

@@ -43,6 +43,11 @@ class Evidence:
         return target_level(self.plan)
 
     @property
+    def asks_for_shifts(self) -> bool:
+        """Whether any trial is to be scored outside its own domains."""
+        return any(set(spec.targets) - set(spec.sources) for spec in self.plan.trials)
+
+    @property
     def several_networks(self) -> bool:
         """Whether rows must name their backbone."""
         return len({spec.network for spec in self.plan.trials}) > 1

@@ -48,9 +48,19 @@ def overlays(rows: pd.DataFrame, evidence: Evidence) -> tuple[list[Overlay], str
         return [], "Every scored reference is empty, so there is no outline to compare with."
     wanted = list(_extremes(_with_prediction(ranked, evidence)))
     if not wanted:
-        return [], "No prediction was kept (output_keep: none), so no picture can be drawn."
+        return [], _nothing_kept(evidence)
     note = f"Only the first {MOST} of {len(wanted)} pictures are shown." if len(wanted) > MOST else ""
     return [_overlay(row, what, evidence) for what, row in wanted[:MOST]], note
+
+
+def _nothing_kept(evidence: Evidence) -> str:
+    kept = sorted({spec.output_keep for spec in evidence.plan.trials} - {"none"})
+    if not kept:
+        return "No prediction was kept (output_keep: none), so no picture can be drawn."
+    return (
+        f"The sweep keeps predictions (output_keep: {', '.join(kept)}), but none lies in trials/<id>/predictions now: "
+        "they were deleted or not copied along, so no picture can be drawn."
+    )
 
 
 def _ranked(rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from dgsweep.analysis.frames import BASELINE
 from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
-from dgsweep.report.answer import answer
+from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import distributions, five_numbers, learning_curves, styles
 from dgsweep.report.forest import forest_rows
@@ -117,6 +117,13 @@ def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[s
     return {"pictures": by_domain, "pictures_note": note}
 
 
+def _answer(panel: Panel, evidence: Evidence) -> Answer:
+    confidence = evidence.bootstrap.confidence
+    if evidence.asks_for_shifts:
+        return answer(panel.verdicts, panel.table, panel.summary, confidence)
+    return answer_at_home(panel.table, panel.summary, confidence, several_networks=evidence.several_networks)
+
+
 def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
     alpha = 1.0 - evidence.bootstrap.confidence
     several = evidence.several_networks
@@ -129,7 +136,7 @@ def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
         "rule_meaning": RULE_MEANING.get(panel.rule, ""),
         "warning": panel.warning,
         "several_networks": several,
-        "answer": answer(panel.verdicts, panel.table, panel.summary, evidence.bootstrap.confidence),
+        "answer": _answer(panel, evidence),
         "level": shown,
         "maps": heat_maps(matrices[shown], several_networks=several),
         "folded_level": folded,
