@@ -26,9 +26,11 @@ PAIRED = ["difference", "difference_low", "difference_high", "p", "p_holm", "pai
 COMPARISON = [*ROW, "role", "target", *ESTIMATE, *PAIRED]
 DISTANCE = [
     *[*ROW, "role", "target", "metric", "mean", "low", "high"],
-    *["found_mean", "found_low", "found_high", "found_median", "cases", "patients", "penalised"],
+    *["found_mean", "found_low", "found_high", "found_median", "cases", "patients", "structures", "penalised"],
 ]
-EMPTY = [*ROW, "target", "cases", "patients", "left_empty", "false_positives"]
+"""`structures` counts one structure of one case in one training, of which `penalised` have no distance."""
+EMPTY = [*ROW, "target", "cases", "patients", "structures", "left_empty", "false_positives"]
+"""`structures` as above; `left_empty` and `false_positives` add up to it."""
 ALL_SHIFTS = "all shifts"
 ALL_SOURCES = "all source sets"
 DEFAULT = Bootstrap()
@@ -195,9 +197,11 @@ def _distance_columns(part: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> 
     every = clustered_mean(part[metric], list(part["patient_id"]), bootstrap)
     found = clustered_mean(hits[metric], list(hits["patient_id"]), bootstrap)
     return {
-        **{"mean": every.mean, "low": every.low, "high": every.high, "cases": every.cases, "patients": every.patients},
+        **{"mean": every.mean, "low": every.low, "high": every.high, "patients": every.patients},
         **{"found_mean": found.mean, "found_low": found.low, "found_high": found.high},
         "found_median": float(hits[metric].median()),
+        "cases": part["case_id"].nunique(),
+        "structures": len(part),
         "penalised": int(part["distance_penalised"].sum()),
     }
 
@@ -205,7 +209,8 @@ def _distance_columns(part: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> 
 def _empty_counts(part: pd.DataFrame) -> dict[str, int]:
     empty = part["empty_prediction"].astype(bool)
     return {
-        "cases": len(part),
+        "cases": part["case_id"].nunique(),
+        "structures": len(part),
         "patients": part["patient_id"].nunique(),
         "left_empty": int(empty.sum()),
         "false_positives": int((~empty).sum()),

@@ -168,7 +168,8 @@ def _distance_row(row: Mapping[Any, Any]) -> dict[str, str]:
         "found_mean": texts.number(row["found_mean"], 1),
         "found_interval": texts.interval(row["found_low"], row["found_high"], 1),
         "found_median": texts.number(row["found_median"], 1),
-        "penalised": f"{row['penalised']} of {row['cases']}",
+        "penalised": f"{row['penalised']} of {row['structures']}",
+        "counts": f"{row['patients']} / {row['cases']}",
     }
 
 
