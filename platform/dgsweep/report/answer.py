@@ -37,8 +37,8 @@ def answer(verdicts: Sequence[Verdict], table: pd.DataFrame, summary: pd.DataFra
 
 def answer_at_home(table: pd.DataFrame, summary: pd.DataFrame, confidence: float, *, several_networks: bool) -> Answer:
     """Sentences for a sweep that asks for no shift: what its methods reach in their own domain."""
-    rows = [
-        (method_name(row.arm, row.network, several_networks=several_networks), row)
+    rows: list[tuple[str, Any]] = [
+        (method_name(str(row.arm), str(row.network), several_networks=several_networks), row)
         for row in summary[summary["role"] == "in_domain"].itertuples()
     ]
     reached = [f"{name} reaches Dice {_dice(row)}" for name, row in rows]
@@ -56,8 +56,8 @@ def _dice(row: Any) -> str:
 
 
 def _at_home(table: pd.DataFrame, name: str, alpha: float) -> str:
-    own = _rows_of(table, name, "in_domain")
-    parts = [f"{row.source_set} {_dice(row)} ({count(row.patients, 'patient')})" for row in own.itertuples()]
+    own: list[Any] = list(_rows_of(table, name, "in_domain").itertuples())
+    parts = [f"{row.source_set} {_dice(row)} ({count(row.patients, 'patient')})" for row in own]
     return f"{listed(parts)}. {_compared(table, name, alpha, 'in_domain')}".strip()
 
 
