@@ -112,6 +112,17 @@ def test_empty_references_stand_in_their_own_row(rows):
     assert distance_table(frame, metrics=["hd95_mm"], bootstrap=QUICK)["penalised"].tolist() == [0]
 
 
+def test_a_case_with_two_structures_is_one_case_and_two_structures(rows):
+    head = [{**row, "case_id": row["patient_id"], "label": "head"} for row in patients(2)]
+    tail = [{**row, "label": "tail", "distance_penalised": True} for row in head]
+    (row,) = distance_table(rows(*head, *tail), metrics=["hd95_mm"], bootstrap=QUICK).to_dict("records")
+    assert (row["patients"], row["cases"], row["structures"], row["penalised"]) == (2, 2, 4, 2)
+    (row,) = empty_references(rows(*head, *tail).assign(empty_reference=True)).to_dict("records")
+    assert (row["patients"], row["cases"], row["structures"], row["false_positives"]) == (2, 2, 4, 4)
+    (row,) = distance_table(rows(*head), metrics=["hd95_mm"], bootstrap=QUICK).to_dict("records")
+    assert (row["cases"], row["structures"], row["penalised"]) == (2, 2, 0)
+
+
 def shift_frame(rows, count, dice):
     home = [{**HOME, **row, "case_id": f"{row['patient_id']}h", "dice": 0.8} for row in patients(count)]
     away = [{**row, "case_id": f"{row['patient_id']}t", "dice": dice} for row in patients(count)]

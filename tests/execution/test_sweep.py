@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from execution_stand_in import make_config, make_manifest, make_plan, make_run, 
 from dgsweep.errors import InputError, PlanError, ResourceError
 from dgsweep.execution.events import Run
 from dgsweep.execution.outcome import SweepInterruptedError, SweepOutcome
+from dgsweep.execution.preparation import write_case_list
 from dgsweep.execution.sweep import run_sweep
 from dgsweep.plan.trial import Plan
 from dgsweep.records.ledger import Ledger
@@ -75,7 +77,17 @@ def test_a_run_function_that_leaves_no_record_counts_as_failed(tmp_path: Path) -
 def test_the_list_of_scans_holds_absolute_paths(tmp_path: Path) -> None:
     sweep(tmp_path, make_plan(make_spec("one")), make_run(tmp_path / "diary"))
     listed = json.loads((tmp_path / "out" / "cases.json").read_text())
-    assert listed["a1"] == {"image": str(tmp_path / "a1.nii.gz"), "label": str(tmp_path / "a1_label.nii.gz")}
+    assert listed["a1"]["image"] == str(tmp_path / "a1.nii.gz")
+    assert listed["a1"]["label"] == str(tmp_path / "a1_label.nii.gz")
+
+
+def test_the_list_of_scans_holds_each_case_s_own_label_values(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path)
+    own = replace(manifest.cases[0], label_values={"pancreas": 7})
+    write_case_list(replace(manifest, cases=(own, *manifest.cases[1:])), tmp_path)
+    listed = json.loads((tmp_path / "cases.json").read_text())
+    assert listed[own.info.case_id]["label_values"] == {"pancreas": 7}
+    assert listed[manifest.cases[1].info.case_id]["label_values"] == {}
 
 
 def test_a_request_that_the_machine_cannot_meet_exits_2_before_anything_is_run(tmp_path: Path) -> None:

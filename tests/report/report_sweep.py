@@ -29,6 +29,9 @@ class Sweep:
     """Trials that get DONE, in plan order; None: all."""
     failed: tuple[int, ...] = ()
     selection: tuple[str, ...] = ("source_val",)
+    networks: tuple[str, ...] = ("unet_tiny",)
+    structures: tuple[str, ...] = ("pancreas",)
+    protocol: str = "cross_sequence"
     panels: tuple[tuple[str, str], ...] = ()
     """(method, panel) where it is not main."""
 
@@ -52,15 +55,17 @@ def write_sweep(output: Path, sweep: Sweep) -> Plan:
 
 def make_plan(sweep: Sweep) -> Plan:
     specs = [
-        make_spec(sweep, method, sequence, seed, trial)
+        make_spec(sweep, method, label, seed, trial, network)
+        for network in sweep.networks
         for method in sweep.methods
-        for sequence in sweep.sequences
+        for label in source_sets(sweep)
         for seed in sweep.seeds
         for trial in range(sweep.trials)
     ]
     config = {
         "name": "cross-sequence",
         "selection": list(sweep.selection),
+        "protocol": {"kind": sweep.protocol},
         "metrics": {"bootstrap": 500, "confidence": 0.95},
     }
     refusal = Refusal(
@@ -69,37 +74,53 @@ def make_plan(sweep: Sweep) -> Plan:
     return Plan(sweep="cross-sequence", config=config, trials=tuple(specs), refusals=(refusal,), version="0.1.0")
 
 
-def make_spec(sweep: Sweep, method: str, sequence: str, seed: int, trial: int) -> TrialSpec:
+def source_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
+    """Label of each source set -> its domains."""
+    if sweep.protocol == "cross_sequence":
+        return {q: tuple(f"{center}/{q}" for center in sweep.centers) for q in sweep.sequences}
+    return {f"{center}/{q}": (f"{center}/{q}",) for center in sweep.centers for q in sweep.sequences}
+
+
+def is_target(sweep: Sweep, label: str, domain: str) -> bool:
+    if domain in source_sets(sweep)[label] or sweep.protocol == "in_domain" or not sweep.targets:
+        return False
+    return sweep.protocol != "cross_center" or domain.split("/")[1] == label.split("/")[1]
+
+
+def make_spec(sweep: Sweep, method: str, label: str, seed: int, trial: int, network: str) -> TrialSpec:
     people = [f"P{i:02d}" for i in range(sweep.patients)]
     cases = {
         f"{person}-{q}": f"{sweep.centers[i % len(sweep.centers)]}/{q}"
         for i, person in enumerate(people)
         for q in sweep.sequences
     }
-    test = tuple(case for case, domain in cases.items() if domain.endswith(f"/{sequence}"))
-    target = tuple(case for case in cases if case not in test) if sweep.targets else ()
-    val = (f"V1-{sequence}", f"V2-{sequence}")
-    domains = {**cases, **dict.fromkeys(val, f"{sweep.centers[0]}/{sequence}")}
-    identity = content_id([method, sequence, seed, trial])
+    sources = source_sets(sweep)[label]
+    test = tuple(case for case, domain in cases.items() if domain in sources)
+    target = tuple(case for case, domain in cases.items() if is_target(sweep, label, domain))
+    val = (f"V1-{label}", f"V2-{label}")
+    domains = {**cases, **dict.fromkeys(val, sources[0])}
+    identity = content_id([method, label, seed, trial, network])
     return TrialSpec(
         trial_id=identity,
-        cell_id=content_id([method, sequence, seed]),
+        cell_id=content_id([method, label, seed, network]),
         sweep="cross-sequence",
         method=method,
         recipe_version=1,
         setting=Setting(),
         hp={},
-        network="unet_tiny",
+        network=network,
         network_recipe=1,
         network_options={},
-        sources=tuple(f"{center}/{sequence}" for center in sweep.centers),
-        targets=tuple(sorted({domains[case] for case in target})),
-        sources_label=sequence,
+        sources=sources,
+        targets=sources if sweep.protocol == "in_domain" else tuple(sorted({domains[case] for case in target})),
+        sources_label=label,
         fold=0,
         seed=seed,
         trial=trial,
         budget_steps=STEPS,
-        preprocessing=Preprocessing(spacing_mm=SPACING, patch=(16, 16, 8), labels={"pancreas": 1}),
+        preprocessing=Preprocessing(
+            spacing_mm=SPACING, patch=(16, 16, 8), labels={name: i + 1 for i, name in enumerate(sweep.structures)}
+        ),
         training={},
         inference={},
         metrics={"tau_mm": 2.0},
@@ -107,7 +128,7 @@ def make_spec(sweep: Sweep, method: str, sequence: str, seed: int, trial: int) -
         split=Split(train=(), val=val, test=test, target=target),
         domains=domains,
         score_shas={case: content_id(case) for case in (*val, *test, *target)},
-        train_sha=content_id(sequence),
+        train_sha=content_id(label),
         panel=dict(sweep.panels).get(method, "main"),
     )
 
@@ -116,7 +137,7 @@ def dice_of(spec: TrialSpec, case: str) -> float:
     """Deterministic per trial and case; the patient's own difficulty is shared by all methods."""
     person = int(content_id(case.split("-")[0]), 16) % 1000 / 1000
     noise = int(content_id([spec.trial_id, case]), 16) % 1000 / 1000
-    home = spec.domains[case].split("/")[1] == spec.sources_label
+    home = spec.domains[case] in spec.sources
     level = {"erm": 0.86 if home else 0.03, "gin": 0.80 if home else 0.72}.get(spec.method, 0.5)
     return min(max(level + 0.10 * (person - 0.5) + 0.05 * (noise - 0.5), 0.0), 1.0)
 
@@ -124,7 +145,7 @@ def dice_of(spec: TrialSpec, case: str) -> float:
 def write_trial(ledger: Ledger, spec: TrialSpec) -> None:
     ledger.begin(spec)
     ledger.write_curves(spec.trial_id, curve_rows(spec))
-    ledger.write_cases(spec.trial_id, pd.DataFrame([case_row(spec, case) for case in spec.score_shas]))
+    ledger.write_cases(spec.trial_id, pd.DataFrame(case_rows(spec)))
     wall = 240.0 if spec.method == "erm" else 265.0
     passes = STEPS * (1 if spec.method == "erm" else 2)
     ledger.write_provenance(
@@ -145,6 +166,10 @@ def write_trial(ledger: Ledger, spec: TrialSpec) -> None:
 def sweep_active(spec: TrialSpec) -> int:
     """`gin_off` stands for a method whose schedule never began, `adapts` for one that acts at test time."""
     return 0 if spec.method in ("erm", "gin_off", "adapts") else STEPS
+
+
+def case_rows(spec: TrialSpec) -> list[dict[str, object]]:
+    return [case_row(spec, case) | {"label": label} for case in spec.score_shas for label in spec.preprocessing.labels]
 
 
 def case_row(spec: TrialSpec, case: str) -> dict[str, object]:

@@ -60,6 +60,19 @@ def test_on_a_phone_only_tables_scroll_sideways_and_the_page_does_not(browser, p
     assert browser.value("[...document.querySelectorAll('.scroll')].some(one => one.scrollWidth > one.clientWidth)")
 
 
+OVERFLOWING = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+
+
+def test_tables_of_two_networks_fit_a_laptop_screen(browser, build):
+    output = build(networks=("unet_tiny", "nnunet"))
+    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=800, deviceScaleFactor=1, mobile=False)
+    browser.open(write_report(output))
+    browser.value("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert browser.value(OVERFLOWING) == 0
+    browser.value("document.querySelectorAll('.fit').forEach(one => one.classList.remove('fit'))")
+    assert browser.value(OVERFLOWING) > 0
+
+
 def test_dark_and_light_follow_the_reader(browser, page):
     browser.open(page)
     browser.wait("document.querySelectorAll('.plot .main-svg').length >= 3")

@@ -1,6 +1,7 @@
 """From rows of cases.parquet to one value per case: the shape that every table and figure starts from."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pandas as pd
 
@@ -12,6 +13,18 @@ ROW = ["panel", "network", "arm", "source_set"]
 """What names one row of a table: panel, backbone, method with its setting, and source set."""
 CASE = ["fold", "seed", "role", "sequence", "domain", "patient_id", "case_id"]
 IN_DOMAIN = "in-domain"
+Level = Literal["sequence", "domain"]
+"""What a column of a matrix stands for."""
+
+
+def target_level(plan: Plan) -> Level:
+    """What the columns of this plan's main tables are: target sequences, or domains where sequences tell nothing.
+
+    Under `cross_center` every target has the sequence of its sources: a column per sequence would pool the centers
+    that were tested and name none.
+    """
+    kind = (plan.config.get("protocol") or {}).get("kind")
+    return "domain" if kind == "cross_center" else "sequence"
 
 
 def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
@@ -52,7 +65,7 @@ def case_values(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return values.rename("value").reset_index()
 
 
-def with_targets(values: pd.DataFrame, by: str) -> pd.DataFrame:
+def with_targets(values: pd.DataFrame, by: Level) -> pd.DataFrame:
     """Add the column of the matrix, `target`: the sequence or domain, or `in-domain` where a column would mix roles."""
     values = values.assign(target=values[by].astype(str))
     roles = values.groupby([*ROW, "target"], observed=True)["role"].nunique()

@@ -6,7 +6,16 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from dgsweep.analysis.frames import BASELINE, IN_DOMAIN, ROW, annotate, case_values, over_repeats, with_targets
+from dgsweep.analysis.frames import (
+    BASELINE,
+    IN_DOMAIN,
+    ROW,
+    Level,
+    annotate,
+    case_values,
+    over_repeats,
+    with_targets,
+)
 from dgsweep.analysis.selection import last_step
 from dgsweep.analysis.statistics import Bootstrap, Estimate, clustered_mean, holm, paired_comparison
 from dgsweep.plan.trial import Plan
@@ -17,9 +26,11 @@ PAIRED = ["difference", "difference_low", "difference_high", "p", "p_holm", "pai
 COMPARISON = [*ROW, "role", "target", *ESTIMATE, *PAIRED]
 DISTANCE = [
     *[*ROW, "role", "target", "metric", "mean", "low", "high"],
-    *["found_mean", "found_low", "found_high", "found_median", "cases", "patients", "penalised"],
+    *["found_mean", "found_low", "found_high", "found_median", "cases", "patients", "structures", "penalised"],
 ]
-EMPTY = [*ROW, "target", "cases", "patients", "left_empty", "false_positives"]
+"""`structures` counts one structure of one case in one training, of which `penalised` have no distance."""
+EMPTY = [*ROW, "target", "cases", "patients", "structures", "left_empty", "false_positives"]
+"""`structures` as above; `left_empty` and `false_positives` add up to it."""
 ALL_SHIFTS = "all shifts"
 ALL_SOURCES = "all source sets"
 DEFAULT = Bootstrap()
@@ -29,7 +40,7 @@ def matrix(
     cases: pd.DataFrame,
     plan: Plan | None = None,
     *,
-    by: str = "sequence",
+    by: Level = "sequence",
     metric: str = "dice",
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
@@ -50,7 +61,7 @@ def method_table(
     cases: pd.DataFrame,
     plan: Plan | None = None,
     *,
-    by: str = "sequence",
+    by: Level = "sequence",
     metric: str = "dice",
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
@@ -73,11 +84,17 @@ def method_summary(
 
 
 def distance_table(
-    cases: pd.DataFrame, plan: Plan | None = None, *, metrics: Sequence[str], bootstrap: Bootstrap = DEFAULT
+    cases: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    metrics: Sequence[str],
+    by: Level = "sequence",
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Distances in mm over every case (misses at their penalty) and over found cases only, side by side with counts."""
     rows = last_step(annotate(cases, plan))
-    rows = rows.assign(distance_penalised=rows["distance_penalised"].astype(bool))
+    rows = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
+    rows = with_targets(rows.assign(distance_penalised=rows["distance_penalised"].astype(bool)), by)
     tables = [_distances_of(rows, metric, bootstrap) for metric in metrics]
     return in_reading_order(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame(columns=DISTANCE)
 
@@ -91,18 +108,23 @@ def empty_references(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFr
 
 
 def undefined_counts(cases: pd.DataFrame, plan: Plan | None = None) -> pd.DataFrame:
-    """How many scored rows have no defined precision, recall or relative volume error, by method."""
+    """How many scored rows have no defined precision, recall or relative volume error, by method and network."""
     rows = last_step(annotate(cases, plan))
     rows = rows[rows["role"].isin(["in_domain", "target"])]
     names = ["precision", "recall", "volume_error"]
-    return rows[names].isna().groupby(rows["arm"]).sum().reset_index()
+    return rows[names].isna().groupby([rows["arm"], rows["network"]]).sum().reset_index()
 
 
 def metric_matrix(
-    cases: pd.DataFrame, plan: Plan | None = None, *, metrics: Sequence[str], bootstrap: Bootstrap = DEFAULT
+    cases: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    metrics: Sequence[str],
+    by: Level = "sequence",
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """`matrix` of several metrics below each other, with the metric's name in front; undefined values are left out."""
-    parts = [matrix(cases, plan, metric=name, bootstrap=bootstrap).assign(metric=name) for name in metrics]
+    parts = [matrix(cases, plan, by=by, metric=name, bootstrap=bootstrap).assign(metric=name) for name in metrics]
     table = pd.concat(parts, ignore_index=True)
     return table[["metric", *MATRIX]]
 
@@ -163,11 +185,9 @@ def _paired_columns(pairs: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, floa
 
 
 def _distances_of(rows: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> pd.DataFrame:
-    scored = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
-    scored = with_targets(scored, "sequence")
     found = [
         {**key, "metric": metric, **_distance_columns(part, metric, bootstrap)}
-        for key, part in _parts(scored, [*ROW, "role", "target"])
+        for key, part in _parts(rows, [*ROW, "role", "target"])
     ]
     return pd.DataFrame(found, columns=DISTANCE)
 
@@ -177,9 +197,11 @@ def _distance_columns(part: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> 
     every = clustered_mean(part[metric], list(part["patient_id"]), bootstrap)
     found = clustered_mean(hits[metric], list(hits["patient_id"]), bootstrap)
     return {
-        **{"mean": every.mean, "low": every.low, "high": every.high, "cases": every.cases, "patients": every.patients},
+        **{"mean": every.mean, "low": every.low, "high": every.high, "patients": every.patients},
         **{"found_mean": found.mean, "found_low": found.low, "found_high": found.high},
         "found_median": float(hits[metric].median()),
+        "cases": part["case_id"].nunique(),
+        "structures": len(part),
         "penalised": int(part["distance_penalised"].sum()),
     }
 
@@ -187,7 +209,8 @@ def _distance_columns(part: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> 
 def _empty_counts(part: pd.DataFrame) -> dict[str, int]:
     empty = part["empty_prediction"].astype(bool)
     return {
-        "cases": len(part),
+        "cases": part["case_id"].nunique(),
+        "structures": len(part),
         "patients": part["patient_id"].nunique(),
         "left_empty": int(empty.sum()),
         "false_positives": int((~empty).sum()),

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from dgsweep.analysis.frames import BASELINE, annotate, case_values, over_repeats, with_targets
+from dgsweep.analysis.frames import BASELINE, Level, annotate, case_values, over_repeats, with_targets
 from dgsweep.analysis.statistics import NOTHING, Bootstrap, Estimate, clustered_gap, clustered_mean
 from dgsweep.analysis.tables import DEFAULT
 from dgsweep.plan.trial import Plan
@@ -35,12 +35,14 @@ class Verdict:
     reference_arm: str
 
 
-def judge(cases: pd.DataFrame, plan: Plan | None = None, *, bootstrap: Bootstrap = DEFAULT) -> list[Verdict]:
-    """One verdict per method and shift (source set, target sequence), from rows of one trial per cell.
+def judge(
+    cases: pd.DataFrame, plan: Plan | None = None, *, by: Level = "sequence", bootstrap: Bootstrap = DEFAULT
+) -> list[Verdict]:
+    """One verdict per method and shift (source set, target sequence or domain), from rows of one trial per cell.
 
     The reference is ERM in-domain on the same sources with the same network, or the method itself without an ERM.
     """
-    values = with_targets(case_values(annotate(cases, plan), "dice"), "sequence")
+    values = with_targets(case_values(annotate(cases, plan), "dice"), by)
     shifts = values[values["role"] == "target"]
     keys = ["panel", "network", "group", "arm", "source_set", "target"]
     return [_judge_one(values, shift, bootstrap) for _, shift in shifts.groupby(keys, sort=True, observed=True)]

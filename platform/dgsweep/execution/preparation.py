@@ -21,11 +21,15 @@ def cache_folder(config: SweepConfig) -> Path:
 
 
 def write_case_list(manifest: Manifest, output: Path) -> None:
-    """Write `cases.json`, {case_id: {image, label}} with absolute paths, so that reports find the scans."""
+    """Write `cases.json`, {case_id: {image, label, label_values}}, so that reports find the scans and read the labels.
+
+    Paths are absolute; `label_values` is {structure: value in this case's label file}, which differs between domains.
+    """
     listed = {
         case.info.case_id: {
             "image": str(case.image.absolute()),
             "label": None if case.label is None else str(case.label.absolute()),
+            "label_values": dict(case.label_values),
         }
         for case in manifest.cases
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dgsweep.analysis.frames import target_level
 from dgsweep.analysis.selection import selected_cases
 from dgsweep.analysis.tables import matrix
 from dgsweep.execution.outcome import SweepOutcome
@@ -59,7 +60,8 @@ def matrix_rows(plan: Plan, ledger: Ledger) -> tuple[list[dict[str, Any]], str]:
     chosen = selected_cases(rule, plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
     if chosen.empty:
         return [], ""
-    table = matrix(chosen, plan)
+    level = target_level(plan)
+    table = matrix(chosen, plan, by=level)
     table = table[table["role"] != "val"]
     keys = [key for key in ROW_NAMES if table[key].nunique() > 1 or key in ALWAYS_SHOWN]
     targets = dict.fromkeys(_targets(plan, table))
@@ -67,7 +69,7 @@ def matrix_rows(plan: Plan, ledger: Ledger) -> tuple[list[dict[str, Any]], str]:
         {ROW_NAMES[key]: name for key, name in zip(keys, names, strict=True)} | targets | _cells(part)
         for names, part in table.groupby(keys, sort=False)
     ]
-    return rows, f"mean Dice [95 % interval over patients] by tested sequence; {MARK} in-domain; rule {rule}"
+    return rows, f"mean Dice [95 % interval over patients] by tested {level}; {MARK} in-domain; rule {rule}"
 
 
 def _targets(plan: Plan, table: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from dgsweep.analysis.frames import BASELINE
 from dgsweep.analysis.verdict import FEWEST_PATIENTS, LEARNED, MARGIN, Verdict
 from dgsweep.report.forest import difference_mark, shift_name
-from dgsweep.report.texts import count, interval, listed, number, signed
+from dgsweep.report.texts import count, interval, listed, method_name, number, signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +35,44 @@ def answer(verdicts: Sequence[Verdict], table: pd.DataFrame, summary: pd.DataFra
     )
 
 
+def answer_at_home(table: pd.DataFrame, summary: pd.DataFrame, confidence: float, *, several_networks: bool) -> Answer:
+    """Sentences for a sweep that asks for no shift: what its methods reach in their own domain."""
+    rows: list[tuple[str, Any]] = [
+        (method_name(str(row.arm), str(row.network), several_networks=several_networks), row)
+        for row in summary[summary["role"] == "in_domain"].itertuples()
+    ]
+    reached = [f"{name} reaches Dice {_dice(row)}" for name, row in rows]
+    headline = f"{listed(reached)} in-domain." if rows else "No case has been scored yet."
+    return Answer(
+        headline=f"This sweep tests no shift, so the in-domain result is the answer. {headline}",
+        lines=tuple((name, _at_home(table, name, 1 - confidence)) for name, _ in rows),
+        reading=f"Dice on test patients of the sources’ own domains, with its {confidence:.0%} interval. It says "
+        "nothing about other domains.",
+    )
+
+
+def _dice(row: Any) -> str:
+    return f"{number(row.mean, 2)} {interval(row.low, row.high, 2)}"
+
+
+def _at_home(table: pd.DataFrame, name: str, alpha: float) -> str:
+    own: list[Any] = list(_rows_of(table, name, "in_domain").itertuples())
+    parts = [f"{row.source_set} {_dice(row)} ({count(row.patients, 'patient')})" for row in own]
+    return f"{listed(parts)}. {_compared(table, name, alpha, 'in_domain')}".strip()
+
+
+def _rows_of(table: pd.DataFrame, name: str, role: str) -> pd.DataFrame:
+    """Rows of the method that `method_name` called `name`."""
+    arm, _, network = name.partition(" · ")
+    rows = table[(table["arm"] == arm) & (table["role"] == role)]
+    return rows[rows["network"] == network] if network else rows
+
+
 def _in_order(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
     several = len({verdict.network for verdict in verdicts}) > 1
     arms: dict[str, list[Verdict]] = {}
     for verdict in sorted(verdicts, key=lambda one: (one.arm != BASELINE, one.arm, one.network)):
-        arms.setdefault(f"{verdict.arm} · {verdict.network}" if several else verdict.arm, []).append(verdict)
+        arms.setdefault(method_name(verdict.arm, verdict.network, several_networks=several), []).append(verdict)
     return arms
 
 
@@ -100,10 +133,9 @@ def _with_loss(verdict: Verdict) -> str:
     return name if verdict.word == "not judged" else f"{name} (Dice {signed(-verdict.loss.mean, 2)})"
 
 
-def _compared(table: pd.DataFrame, name: str, alpha: float) -> str:
-    arm, _, network = name.partition(" · ")
-    rows = table[(table["arm"] == arm) & (table["role"] == "target") & (table["paired_cases"] > 0)]
-    rows = rows[rows["network"] == network] if network else rows
+def _compared(table: pd.DataFrame, name: str, alpha: float, role: str = "target") -> str:
+    rows = _rows_of(table, name, role)
+    rows = rows[rows["paired_cases"] > 0]
     if rows.empty:
         return ""
     marks = pd.Series([difference_mark(row, alpha) for row in rows.itertuples()]).value_counts()

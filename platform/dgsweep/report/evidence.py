@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dgsweep.analysis.frames import arm_name
+from dgsweep.analysis.frames import Level, arm_name, target_level
 from dgsweep.analysis.statistics import Bootstrap
 from dgsweep.errors import InputError, Problem
 from dgsweep.plan.trial import Plan, TrialSpec
@@ -28,14 +28,24 @@ class Evidence:
     curves: pd.DataFrame
     provenance: Mapping[str, Mapping[str, Any]]
     """trial id -> provenance, of finished trials."""
-    files: Mapping[str, Mapping[str, str]]
-    """case id -> {image, label}, as the driver noted them; {} when it did not."""
+    files: Mapping[str, Mapping[str, Any]]
+    """case id -> {image, label, label_values}, as the driver noted them; {} when it did not."""
     bootstrap: Bootstrap
 
     @property
     def rules(self) -> tuple[str, ...]:
         """Selection rules of the sweep, in its order."""
         return tuple(self.plan.config.get("selection") or ("source_val",))
+
+    @property
+    def level(self) -> Level:
+        """What a column of the main tables is."""
+        return target_level(self.plan)
+
+    @property
+    def asks_for_shifts(self) -> bool:
+        """Whether any trial is to be scored outside its own domains."""
+        return any(set(spec.targets) - set(spec.sources) for spec in self.plan.trials)
 
     @property
     def several_networks(self) -> bool:
@@ -79,7 +89,7 @@ def _named(states: pd.DataFrame, specs: Mapping[str, TrialSpec], ledger: Ledger)
     )
 
 
-def _case_files(path: Path) -> dict[str, dict[str, str]]:
+def _case_files(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     plain = json.loads(path.read_text(encoding="utf-8"))

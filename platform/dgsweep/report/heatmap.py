@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
-from dgsweep.report.texts import count, interval, number
+from dgsweep.report.texts import count, interval, method_name, number
 
 SCALE = mpl.colormaps["cividis"]
 """Made for colour-vision deficiency and even in lightness, so that it survives a grey print."""
@@ -39,7 +39,9 @@ def heat_maps(matrix: pd.DataFrame, *, several_networks: bool) -> list[HeatMap]:
     keys = ["arm", "network"]
     return [
         HeatMap(
-            title=f"{arm} · {network}" if several_networks else str(arm), columns=columns, rows=_rows(part, columns)
+            title=method_name(str(arm), str(network), several_networks=several_networks),
+            columns=columns,
+            rows=_rows(part, columns),
         )
         for (arm, network), part in matrix.groupby(keys, sort=False)
     ]

@@ -9,12 +9,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.texts import number
+from dgsweep.report.texts import method_name, number
 
 MOST = 90
 """Pictures in one page; more make it too heavy for a phone."""
@@ -43,19 +43,36 @@ def overlays(rows: pd.DataFrame, evidence: Evidence) -> tuple[list[Overlay], str
         return [], "No case has been scored yet."
     if not evidence.files:
         return [], "The driver has noted no image files (cases.json), so no picture can be drawn."
-    wanted = list(_extremes(_with_prediction(rows, evidence)))
+    ranked = _ranked(rows)
+    if ranked.empty:
+        return [], "Every scored reference is empty, so there is no outline to compare with."
+    wanted = list(_extremes(_with_prediction(ranked, evidence)))
     if not wanted:
-        return [], "No prediction was kept (output_keep: none), so no picture can be drawn."
+        return [], _nothing_kept(evidence)
     note = f"Only the first {MOST} of {len(wanted)} pictures are shown." if len(wanted) > MOST else ""
     return [_overlay(row, what, evidence) for what, row in wanted[:MOST]], note
 
 
-def _with_prediction(rows: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    """One row per trial and case (mean over structures), ranked by method, role and domain, where a mask exists."""
+def _nothing_kept(evidence: Evidence) -> str:
+    kept = sorted({spec.output_keep for spec in evidence.plan.trials} - {"none"})
+    if not kept:
+        return "No prediction was kept (output_keep: none), so no picture can be drawn."
+    return (
+        f"The sweep keeps predictions (output_keep: {', '.join(kept)}), but none lies in trials/<id>/predictions now: "
+        "they were deleted or not copied along, so no picture can be drawn."
+    )
+
+
+def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per trial and case with a reference (mean over structures), ranked by method, role and domain."""
     keys = ["arm", "network", "source_set", "role", "domain", "trial_id", "case_id"]
     cases = rows[~rows["empty_reference"].astype(bool)].groupby(keys, observed=True)["dice"].mean().reset_index()
     groups = cases.groupby(["arm", "network", "role", "domain"], observed=True)["dice"]
-    cases = cases.assign(rank=groups.rank(method="first", ascending=False).astype(int), of=groups.transform("size"))
+    return cases.assign(rank=groups.rank(method="first", ascending=False).astype(int), of=groups.transform("size"))
+
+
+def _with_prediction(cases: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """The ranked cases whose mask exists."""
     paths = [evidence.ledger.paths(str(row.trial_id)).prediction(str(row.case_id)) for row in cases.itertuples()]
     kept = cases.assign(path=[str(path) for path in paths], kept=[path.is_file() for path in paths])
     return kept[kept["kept"]].assign(is_home=kept["role"] == "in_domain")
@@ -77,21 +94,25 @@ def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence) -> Overlay:
         f"{what} kept: Dice {number(float(row['dice']), 2)}, rank {row['rank']} of {row['of']}, "
         f"case {row['case_id']}, trained on {row['source_set']}{' (in-domain)' if row['is_home'] else ''}"
     )
-    arm = f"{row['arm']} · {row['network']}" if evidence.several_networks else str(row["arm"])
+    arm = method_name(str(row["arm"]), str(row["network"]), several_networks=evidence.several_networks)
     place = {"arm": arm, "domain": str(row["domain"]), "caption": caption}
-    files = evidence.files.get(str(row["case_id"]), {})
-    values = tuple(evidence.specs[str(row["trial_id"])].preprocessing.labels.values())
     try:
-        image, spacing = _read(Path(files.get("image") or ""))
-        label, _ = _read(Path(files.get("label") or ""))
-        mask, _ = _read(Path(str(row["path"])))
-    except (OSError, ImageFileError, ValueError, EOFError) as error:
-        return Overlay(**place, problem=f"not drawn: {error}")
+        return Overlay(**place, uri=_picture(row, evidence))
+    except Exception as error:  # noqa: BLE001 - whatever one scan does, it must not take the whole page down
+        return Overlay(**place, problem=f"not drawn: {error or type(error).__name__}")
+
+
+def _picture(row: "pd.Series[str]", evidence: Evidence) -> str:
+    files = evidence.files.get(str(row["case_id"]), {})
+    # A domain may number its structures in its own way; older lists of scans do not say so.
+    known = evidence.specs[str(row["trial_id"])].preprocessing.labels
+    values = [(files.get("label_values") or {}).get(name, value) for name, value in known.items()]
+    image, spacing = _read(Path(files.get("image") or ""))
+    label, _ = _read(Path(files.get("label") or ""))
+    mask, _ = _read(Path(str(row["path"])))
     if not image.shape == label.shape == mask.shape:
-        return Overlay(
-            **place, problem=f"not drawn: image {image.shape}, label {label.shape}, mask {mask.shape} voxels"
-        )
-    return Overlay(**place, uri=draw(image, np.isin(label, values), mask > 0, spacing))
+        raise ValueError(f"image {image.shape}, label {label.shape}, mask {mask.shape} voxels")
+    return draw(image, np.isin(label, values), mask > 0, spacing)
 
 
 def _read(path: Path) -> tuple[Array, tuple[float, float, float]]:
@@ -126,15 +147,27 @@ def draw(
         ]
         across, up = (spacing_mm[other] for other in range(3) if other != axis)
         axes.imshow(planes[0], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower", aspect=up / across)
+        axes.autoscale(False)
         for plane, colour, line in ((planes[1], REFERENCE, "solid"), (planes[2], PREDICTION, "dashed")):
-            if plane.any() and not plane.all():
-                axes.contour(plane.astype(float), levels=[0.5], colors=colour, linewidths=1.3, linestyles=line)
+            _outline(axes, plane, colour, line)
         axes.set_title(name, color="white", fontsize=8, pad=2, y=1.0)
         if axis != 0:
             axes.invert_xaxis()  # radiological: the patient's right on the left of the picture
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor="black")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _outline(axes: Axes, plane: NDArray[np.bool_], colour: str, line: str) -> None:
+    """Draw the border of `plane` (row, column) on axes that show it as an image.
+
+    A rim of background makes one voxel thick planes drawable, and closes outlines at the edge of the picture.
+    """
+    if not plane.any():
+        return
+    rows, columns = plane.shape
+    grid = np.arange(-1, columns + 1), np.arange(-1, rows + 1)
+    axes.contour(*grid, np.pad(plane, 1).astype(float), levels=[0.5], colors=colour, linewidths=1.3, linestyles=line)
 
 
 def _window(

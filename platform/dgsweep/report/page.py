@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from dgsweep.analysis.frames import BASELINE
 from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
-from dgsweep.report.answer import answer
+from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import distributions, five_numbers, learning_curves, styles
 from dgsweep.report.forest import forest_rows
@@ -28,8 +30,6 @@ from dgsweep.report.totals import (
     tiles,
     unfinished_searches,
 )
-
-PREFERRED = ("erm",)
 
 
 def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
@@ -80,10 +80,13 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
 
 
 def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
-    arms = sorted(set(evidence.states["arm"]), key=lambda arm: (arm not in PREFERRED, arm))
-    looks = styles(arms)
-    values = case_dice(main) if main else None
-    names = evidence.states.set_index("trial_id")[["arm", "source_set", "name"]]
+    several = evidence.several_networks
+    states = _with_network(evidence.states, several)
+    looks = styles(sorted(set(states["arm"]), key=lambda name: (name.partition(" · ")[0] != BASELINE, name)))
+    values = _with_network(case_dice(main, evidence.level), several) if main else None
+    if several:
+        states = states.assign(name=states["name"] + " | " + states["network"])
+    names = states.set_index("trial_id")[["arm", "source_set", "name"]]
     curves = evidence.curves.join(names, on="trial_id", how="inner")
     by_source: dict[str, list[Any]] = {}
     for figure in learning_curves(curves, looks, set(main.selected) if main else set()):
@@ -93,6 +96,12 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
         "five_numbers": five_numbers(values) if values is not None else [],
         "curves": by_source,
     }
+
+
+def _with_network(rows: pd.DataFrame, several: bool) -> pd.DataFrame:
+    """Rows whose `arm` tells networks apart, so that no figure or quartile pools them."""
+    names = zip(rows["arm"].astype(str), rows["network"].astype(str), strict=True)
+    return rows.assign(arm=[texts.method_name(arm, network, several_networks=several) for arm, network in names])
 
 
 def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[str, Any]:
@@ -108,9 +117,18 @@ def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[s
     return {"pictures": by_domain, "pictures_note": note}
 
 
+def _answer(panel: Panel, evidence: Evidence) -> Answer:
+    confidence = evidence.bootstrap.confidence
+    if evidence.asks_for_shifts:
+        return answer(panel.verdicts, panel.table, panel.summary, confidence)
+    return answer_at_home(panel.table, panel.summary, confidence, several_networks=evidence.several_networks)
+
+
 def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
     alpha = 1.0 - evidence.bootstrap.confidence
     several = evidence.several_networks
+    matrices = {"sequence": panel.by_sequence, "domain": panel.by_domain}
+    shown, folded = sorted(matrices, key=lambda level: level != evidence.level)
     return {
         "key": f"{panel.name}-{panel.rule}",
         "title": panel.title,
@@ -118,15 +136,17 @@ def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
         "rule_meaning": RULE_MEANING.get(panel.rule, ""),
         "warning": panel.warning,
         "several_networks": several,
-        "answer": answer(panel.verdicts, panel.table, panel.summary, evidence.bootstrap.confidence),
-        "maps": heat_maps(panel.by_sequence, several_networks=several),
-        "domain_maps": heat_maps(panel.by_domain, several_networks=several),
+        "answer": _answer(panel, evidence),
+        "level": shown,
+        "maps": heat_maps(matrices[shown], several_networks=several),
+        "folded_level": folded,
+        "folded_maps": heat_maps(matrices[folded], several_networks=several),
         "summary": forest_rows(panel.summary, alpha),
         "shifts": forest_rows(panel.table, alpha),
         "distances": _distances(panel),
         "undefined": undefined_counts(panel.rows, evidence.plan).to_dict("records"),
         "empty": panel.empty.to_dict("records"),
-        "few": bool(len(panel.by_sequence)) and int(panel.by_sequence["patients"].min()) < 6,
+        "few": bool(len(matrices[shown])) and int(matrices[shown]["patients"].min()) < 6,
     }
 
 
@@ -148,7 +168,8 @@ def _distance_row(row: Mapping[Any, Any]) -> dict[str, str]:
         "found_mean": texts.number(row["found_mean"], 1),
         "found_interval": texts.interval(row["found_low"], row["found_high"], 1),
         "found_median": texts.number(row["found_median"], 1),
-        "penalised": f"{row['penalised']} of {row['cases']}",
+        "penalised": f"{row['penalised']} of {row['structures']}",
+        "counts": f"{row['patients']} / {row['cases']}",
     }
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dgsweep.analysis.frames import annotate, case_values, over_repeats, with_targets
+from dgsweep.analysis.frames import Level, annotate, case_values, over_repeats, with_targets
 from dgsweep.analysis.selection import select, selected_cases
 from dgsweep.analysis.tables import (
     distance_table,
@@ -62,9 +62,9 @@ def panels(evidence: Evidence) -> list[Panel]:
     return sorted(found, key=lambda panel: panel.name != "main")
 
 
-def case_dice(panel: Panel) -> pd.DataFrame:
+def case_dice(panel: Panel, level: Level) -> pd.DataFrame:
     """One row per case with its mean Dice over folds and seeds, and its target column."""
-    return over_repeats(with_targets(case_values(panel.rows, "dice"), "sequence"))
+    return over_repeats(with_targets(case_values(panel.rows, "dice"), level))
 
 
 def _panels_of(rule: str, evidence: Evidence) -> list[Panel]:
@@ -75,7 +75,7 @@ def _panels_of(rule: str, evidence: Evidence) -> list[Panel]:
         return []
     # ERM stands in the main panel, so comparisons are made over all panels of the rule and then told apart.
     every = _tables(cases, evidence)
-    verdicts = judge(cases, evidence.plan, bootstrap=evidence.bootstrap)
+    verdicts = judge(cases, evidence.plan, by=evidence.level, bootstrap=evidence.bootstrap)
     rows = annotate(cases, evidence.plan)
     return [
         Panel(
@@ -92,13 +92,13 @@ def _panels_of(rule: str, evidence: Evidence) -> list[Panel]:
 
 
 def _tables(cases: pd.DataFrame, evidence: Evidence) -> dict[str, pd.DataFrame]:
-    plan, draws = evidence.plan, evidence.bootstrap
+    plan, level, draws = evidence.plan, evidence.level, evidence.bootstrap
     return {
         "by_sequence": matrix(cases, plan, bootstrap=draws),
         "by_domain": matrix(cases, plan, by="domain", bootstrap=draws),
-        "table": method_table(cases, plan, bootstrap=draws),
+        "table": method_table(cases, plan, by=level, bootstrap=draws),
         "summary": method_summary(cases, plan, bootstrap=draws),
-        "metrics": metric_matrix(cases, plan, metrics=OVERLAP, bootstrap=draws),
-        "distances": distance_table(cases, plan, metrics=DISTANCES, bootstrap=draws),
+        "metrics": metric_matrix(cases, plan, metrics=OVERLAP, by=level, bootstrap=draws),
+        "distances": distance_table(cases, plan, metrics=DISTANCES, by=level, bootstrap=draws),
         "empty": empty_references(cases, plan),
     }

@@ -3,6 +3,11 @@
 import math
 
 
+def method_name(arm: str, network: str, *, several_networks: bool) -> str:
+    """A method as figures and headings name it: with its network where there are several."""
+    return f"{arm} · {network}" if several_networks else arm
+
+
 def number(value: float, digits: int = 3) -> str:
     """A number with fixed digits, or a dash where there is none."""
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"
