@@ -1,10 +1,12 @@
 """A small phantom, sweep files on it, and the command line as a person calls it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 import yaml
@@ -66,6 +68,15 @@ def small_phantom(tmp_path_factory) -> Path:
     return write_phantom(tmp_path_factory.mktemp("small") / "phantom", spec)
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory) -> Path:
+    """Made once: MLflow needs seconds for the tables of a new database."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def desk(tmp_path, small_phantom) -> Desk:
+def desk(tmp_path, small_phantom, empty_database) -> Desk:
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     return Desk(tmp_path, small_phantom)

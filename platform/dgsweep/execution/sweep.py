@@ -17,7 +17,6 @@ from dgsweep.analysis.selection import select
 from dgsweep.config.schema import SweepConfig
 from dgsweep.data.manifest import Manifest
 from dgsweep.errors import InputError, Problem, ResourceError
-from dgsweep.execution.cluster import ray_session
 from dgsweep.execution.events import Listener, Run, real_trial
 from dgsweep.execution.inline_executor import run_inline
 from dgsweep.execution.interrupts import stops_cleanly
@@ -25,8 +24,6 @@ from dgsweep.execution.job import TrialJob
 from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.preparation import build_jobs, cache_folder, require_room, write_case_list
 from dgsweep.execution.progress import SweepProgress
-from dgsweep.execution.ray_executor import run_on_ray
-from dgsweep.execution.ray_trial import RaySchedule
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
 from dgsweep.execution.tracker import SweepTracker
 from dgsweep.plan.trial import Plan, TrialSpec
@@ -157,16 +154,29 @@ def _placed(
         jobs = _ready(sweep, pending, resources)
         yield lambda listener: run_inline(jobs, run=sweep.run, listener=listener)
     else:
-        with ray_session(address, verbose=sweep.verbose) as nodes:
-            resources = resolve_resources(sweep.config.resources, nodes)
-            jobs = _ready(sweep, pending, resources)
-            schedule = RaySchedule(
-                sweep=sweep.ledger.sweep_id(),
-                storage=sweep.ledger.output / ".ray",
-                resources=resources,
-                max_failures=sweep.config.resources.max_failures,
-            )
-            yield lambda listener: run_on_ray(jobs, schedule, run=sweep.run, listener=listener)
+        with _placed_on_ray(sweep, pending, address) as execute:
+            yield execute
+
+
+@contextmanager
+def _placed_on_ray(
+    sweep: _Sweep, pending: Sequence[TrialSpec], address: str | None
+) -> Iterator[Callable[[Listener], None]]:
+    """Ray is imported here, so that a run with nothing to place, or inline, ends without it."""
+    from dgsweep.execution.cluster import ray_session
+    from dgsweep.execution.ray_executor import run_on_ray
+    from dgsweep.execution.ray_trial import RaySchedule
+
+    with ray_session(address, verbose=sweep.verbose) as nodes:
+        resources = resolve_resources(sweep.config.resources, nodes)
+        jobs = _ready(sweep, pending, resources)
+        schedule = RaySchedule(
+            sweep=sweep.ledger.sweep_id(),
+            storage=sweep.ledger.output / ".ray",
+            resources=resources,
+            max_failures=sweep.config.resources.max_failures,
+        )
+        yield lambda listener: run_on_ray(jobs, schedule, run=sweep.run, listener=listener)
 
 
 def _inline_resources(config: SweepConfig) -> TrialResources:
