@@ -37,8 +37,9 @@ def test_nothing_asks_hasattr_and_nothing_prints():
     assert code_shape.calls(sources(), "print") == []
 
 
-def test_the_one_broad_except_stands_in_the_worker():
-    assert code_shape.broad_excepts(sources()) == ["platform/dgsweep/execution/worker.py"]
+def test_broad_excepts_stand_around_a_trial_and_around_a_picture_only():
+    expected = ["platform/dgsweep/execution/worker.py", "platform/dgsweep/report/overlays.py"]
+    assert sorted(code_shape.broad_excepts(sources())) == expected
 
 
 def test_no_import_is_relative():
