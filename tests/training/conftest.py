@@ -14,7 +14,7 @@ from dgsweep.method.catalog import method_declarations
 PLUGINS = ("adapting", "nan_at", "oracle", "scaling", "spy", "two_views", "zeroing")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def installed_plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("site")
     info = folder / "training_plugins-1.0.dist-info"
