@@ -45,6 +45,15 @@ class Greedy(Shift):
 
 
 @dataclass(kw_only=True)
+class Rounding(Shift):
+    """Standardises the image and undoes it: other bits, the same picture."""
+
+    def changed(self, ctx: Context, image: Tensor) -> Tensor:
+        mean, std = image.mean(), image.std() + 1
+        return (image - mean) / std * std + mean if self.size else image
+
+
+@dataclass(kw_only=True)
 class TwoFaced(Shift):
     """Honest as its paper says; as shipped it does nothing."""
 

@@ -15,6 +15,7 @@ from planted_methods import (
     Idle,
     Inverter,
     Remembering,
+    Rounding,
     Shift,
     SureOfItself,
     TwoFaced,
@@ -23,7 +24,7 @@ from planted_methods import (
 
 from dgsweep.config.declaration import Hyperparameter, MethodDeclaration, Requires
 from dgsweep.method.catalog import method_declaration
-from dgsweep.method.conformance import CHECKS, MethodConformance, check
+from dgsweep.method.conformance import CHECKS, MethodConformance, check, same_weights, trained
 
 
 def failed(declaration: MethodDeclaration) -> set[str]:
@@ -123,3 +124,8 @@ def test_every_variant_is_checked_under_its_own_name():
     assert failed(declare(TwoFaced, variants=("paper", "as_shipped"))) == {"differs from ERM (as_shipped)"}
     assert failed(declare(TwoFaced, variants=("paper",))) == set()
     assert failed(declare(TwoFaced)) >= {"fields match"}
+
+
+def test_a_method_that_differs_from_erm_by_rounding_only_is_found():
+    assert not same_weights(trained(Rounding(size=1.0)), trained(Rounding(size=0.0)))
+    assert failed(declare(Rounding)) == {"differs from ERM"}
