@@ -6,7 +6,7 @@ SOURCE = "Ouyang et al., IEEE TMI 2023 (arXiv 2111.12525), released code"
 
 DECLARATION = MethodDeclaration(
     name="gin",
-    recipe_version=1,
+    recipe_version=2,
     summary="Random shallow convolutional network re-colours each image; shapes stay, contrast changes and may invert.",
     implementation="dgsweep_methods.gin.method:Gin",
     paper="Ouyang et al., Causality-inspired single-source domain generalization, IEEE TMI 2023",
