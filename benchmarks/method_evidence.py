@@ -86,7 +86,11 @@ def _phantom(names: list[str], dice: pd.DataFrame, plan: object) -> Iterator[str
         "Unfinished cells are marked; `make evidence` goes on with them.\n\n"
     )
     yield f"| method | seeds done | {' | '.join(COLUMNS.values())} |\n|---|---|{'---|' * len(COLUMNS)}\n"
+    refused = {refusal.method: refusal.reason for refusal in plan.refusals}  # type: ignore[attr-defined]
     for name in names:
+        if name in refused:
+            yield f"| `{name}` | refused | {refused[name]} |{' |' * (len(COLUMNS) - 1)}\n"
+            continue
         cells = [_cell(dice, name, role, target) for role, target in COLUMNS]
         repeats = _row(dice, name, "in_domain", "T1W")
         done = 0 if repeats is None else int(repeats["repeats"])

@@ -131,6 +131,14 @@ def test_the_global_random_stream_is_neither_read_nor_moved(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_declaration_says_whether_norms_have_scale_and_shift(name):
+    kinds = (torch.nn.InstanceNorm3d, torch.nn.GroupNorm, torch.nn.BatchNorm3d)
+    norms = [module for module in build(name).modules() if isinstance(module, kinds)]
+    assert norms
+    assert {norm.weight is not None for norm in norms} == {network_declaration(name).affine_norms}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_width_changes_the_number_of_parameters(name):
     wider = {"width": SMALL[name]["width"] * 2}
     assert count_parameters(build(name, options=wider)) > 2 * count_parameters(build(name))

@@ -65,9 +65,13 @@ METHODS = {
         },
     ),
     "pair": method("pair", requires=Requires(min_source_domains=2)),
+    "norms": method("norms", requires=Requires(affine_norms=True)),
     "both": method("both", variants=("paper", "as_shipped")),
 }
-NETWORKS = {"nnunet": network("nnunet", patch_multiple=(16, 16, 8)), "tiny": network("tiny", patch_multiple=(4, 4, 4))}
+NETWORKS = {
+    "nnunet": network("nnunet", patch_multiple=(16, 16, 8)),
+    "tiny": network("tiny", patch_multiple=(4, 4, 4), affine_norms=False),
+}
 SPACES = {
     "mix": SearchSpace(method="mix", distributions={"alpha": FloatDistribution(0.0, 1.0)}),
     "erm": SearchSpace(method="erm", distributions={"training.learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}),

@@ -227,6 +227,13 @@ def test_a_cell_whose_needs_the_split_cannot_meet_is_refused_with_the_reason(wor
     assert "at least 2 source domains with training cases; here: 1 (C1/OOP)" in planned.refusals[0].reason
 
 
+def test_a_method_that_adapts_norms_is_refused_on_a_network_without_their_parameters(world) -> None:
+    planned = world.plan(methods=["norms"], networks=["nnunet", "tiny"])
+    assert {trial.network for trial in planned.trials} == {"nnunet"}
+    assert {refusal.network for refusal in planned.refusals} == {"tiny"}
+    assert "those of tiny have none" in planned.refusals[0].reason
+
+
 def test_the_same_method_is_planned_where_the_sources_suffice(world) -> None:
     planned = world.plan(methods=["pair"], protocol={"kind": "cross_sequence"})
     assert (len(planned.trials), planned.refusals) == (3, ())

@@ -1,6 +1,6 @@
 """Tent for networks with instance norm: scale and shift of the norms follow the entropy of one test case."""
 
-from dgsweep.method import Hyperparameter, MethodDeclaration
+from dgsweep.method import Hyperparameter, MethodDeclaration, Requires
 
 SOURCE = "Wang et al., ICLR 2021, released code"
 
@@ -21,6 +21,7 @@ DECLARATION = MethodDeclaration(
             source="ours: over all voxels the least entropy of a small organ is to predict none",
         ),
     },
+    requires=Requires(affine_norms=True),
     identity={"steps": 0},
     own_test="closed_form",
 )

@@ -83,4 +83,5 @@ def _requires(needs: Sequence[Requires]) -> Requires:
         phase="pretrain" if any(need.phase == "pretrain" for need in needs) else "train",
         reads_target=any(need.reads_target for need in needs),
         contrast_inversion=inverts,
+        affine_norms=any(need.affine_norms for need in needs),
     )

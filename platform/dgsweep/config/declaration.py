@@ -38,6 +38,8 @@ class Requires:
     reads_target: bool = False
     contrast_inversion: Literal["yes", "no"] = "no"
     """Whether the training input can show the structures with inverted contrast."""
+    affine_norms: bool = False
+    """Whether it adapts scale and shift of norm layers, so that the network must have some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class NetworkDeclaration:
     """Each axis of the patch must be a multiple of this (x, y, z)."""
     levels_option: str = ""
     """The option that counts resolutions, where each halves every axis; the multiple then follows from it."""
+    affine_norms: bool = True
+    """Whether its norm layers have a scale and a shift."""
     licence: str = "Apache-2.0"
 
     def multiple_with(self, options: Mapping[str, Any]) -> tuple[int, int, int]:

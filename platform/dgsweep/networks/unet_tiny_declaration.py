@@ -15,4 +15,5 @@ DECLARATION = NetworkDeclaration(
     },
     patch_multiple=(8, 8, 8),
     levels_option="levels",
+    affine_norms=False,
 )

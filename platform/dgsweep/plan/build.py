@@ -137,7 +137,7 @@ def _trials(
     refusals: dict[tuple[str, ...], Refusal] = {}
     groups = [(row, network, entry) for row in rows for network in backbones for entry in entries]
     for row, network, entry in groups:
-        reason = refusal_reason(entry.declaration.requires, row.cases, config.protocol.factors)
+        reason = refusal_reason(entry.declaration.requires, network.declaration, row.cases, config.protocol.factors)
         names = (entry.declaration.name, network.declaration.name)
         if reason:
             refused = Refusal(method=names[0], network=names[1], sources=row.split.sources, reason=reason)
