@@ -42,10 +42,15 @@ class Cluster:
     def submit(self, folder: Path, *entry: str, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "ray"), "job", "submit", "--address", self.dashboard, "--working-dir", str(folder)]
         runtime = ["--runtime-env-json", json.dumps({"env_vars": variables})]
-        return subprocess.run(
-            [*command, *runtime, "--", *entry],
-            capture_output=True, text=True, check=False, timeout=300, env=self.environment,
-        )  # fmt: skip
+        for _ in range(60):
+            result = subprocess.run(
+                [*command, *runtime, "--", *entry],
+                capture_output=True, text=True, check=False, timeout=300, env=self.environment,
+            )  # fmt: skip
+            if "No available agent" not in result.stderr:  # the agent starts after the dashboard answers
+                break
+            time.sleep(1)
+        return result
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +59,11 @@ def cluster() -> Iterator[Cluster]:
     path = os.pathsep.join([str(BIN), os.environ["PATH"]])
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "PATH": path, "COLUMNS": "200"}
     environment.pop("RAY_ADDRESS", None)
-    port, dashboard = _free_port(), _free_port()
+    port, dashboard, agent = _free_port(), _free_port(), _free_port()
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:  # short: sockets
         head = subprocess.Popen(
             [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", f"--port={port}", "--disable-usage-stats",
-             f"--dashboard-port={dashboard}", f"--temp-dir={folder}/r"],
+             f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}/r"],
             env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -76,7 +81,7 @@ def _free_port() -> int:
 
 
 def _wait_for(url: str) -> None:
-    for _ in range(240):
+    for _ in range(1000):
         try:
             urllib.request.urlopen(url, timeout=2).close()
         except urllib.error.HTTPError:  # it answers: it wants the token
@@ -85,7 +90,7 @@ def _wait_for(url: str) -> None:
             time.sleep(0.25)
         else:
             return
-    pytest.fail("the head node did not come up within a minute")
+    pytest.fail("the head node did not come up")
 
 
 def _end_session(session: int) -> None:
