@@ -101,7 +101,8 @@ def _row(dice: pd.DataFrame, name: str, role: str, target: str) -> "pd.Series[fl
     if dice.empty:
         return None
     arm = dice["arm"].astype(str).str.partition(" ")[0]
-    found = dice[(arm == name) & (dice["role"] == role) & (dice["target"] == target)]
+    where = (arm == name) & (dice["role"] == role)
+    found = dice[where if role == "in_domain" else where & (dice["target"] == target)]
     return None if found.empty else found.iloc[0]
 
 
