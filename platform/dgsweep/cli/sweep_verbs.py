@@ -98,8 +98,7 @@ def run(
         print_json(document)
     else:
         _print_outcome(document)
-    if outcome.failed:
-        raise typer.Exit(1)
+    raise typer.Exit(outcome.exit_code)
 
 
 def _as_options(overrides: list[str] | None, executor: str, address: str | None) -> list[str]:
