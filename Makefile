@@ -50,6 +50,7 @@ wheel: $(STAMP)
 evidence: $(STAMP)
 	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
 	$(BIN)/dgsweep run examples/evidence/sweep.yaml || true
+	$(BIN)/dgsweep run examples/evidence/test_time.yaml || true
 	$(BIN)/python benchmarks/method_evidence.py
 
 picture: demo

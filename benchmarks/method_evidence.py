@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from inspect import getsource
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,15 +15,18 @@ from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.execution.prepare import prepare
 from dgsweep.method.catalog import method_declaration, method_declarations
 from dgsweep.method.conformance import CheckResult, check
+from dgsweep.plan.trial import Plan
 from dgsweep.records.ledger import Ledger
 
 ROOT = Path(__file__).parents[1]
 SWEEP = ROOT / "examples" / "evidence" / "sweep.yaml"
+TEST_TIME = ROOT / "examples" / "evidence" / "test_time.yaml"
 PAGE = ROOT / "docs" / "method-evidence.md"
 COLUMNS = {("in_domain", "T1W"): "T1W", ("target", "T1W"): "other center", ("target", "OOP"): "OOP",
            ("target", "T2W"): "T2W"}  # fmt: skip
 NEAR = 0.10
 """A Dice on another sequence within this of ERM's counts as near it."""
+PLACES = ("OOP", "T2W")
 HEAD = """# Evidence for every method
 
 Written by `make evidence` from the conformance suite and the ledger of [its sweep](../examples/evidence/sweep.yaml); do
@@ -32,21 +36,24 @@ not edit. The phantom says whether a mechanism works, nothing about an organ.
 
 
 def main() -> None:
-    """Write the page from what the ledger holds; cells without a finished training are marked."""
-    prepared = prepare(SWEEP)
-    ledger = Ledger(Path(prepared.config.output))
-    dice = _dice(ledger) if ledger.files.plan.exists() else pd.DataFrame()
+    """Write the page from what the ledgers hold; cells without a finished training are marked."""
     names = sorted(method_declarations(), key=lambda name: (name != "erm", name))
-    parts = [HEAD, *_conformance(names), "\n", *_phantom(names, dice, prepared.plan), "\n", *_prediction(names, dice)]
+    plan, dice = _read(SWEEP)
+    parts = [HEAD, *_conformance(names), "\n## On the phantom, equal budgets\n\n", *_phantom(names, dice, plan)]
+    parts += ["\n", *_prediction(names, dice), "\n", *_test_time()]
     PAGE.write_text("".join(parts), encoding="utf-8")
     print(f"written: {PAGE.relative_to(ROOT)}", file=sys.stderr)
 
 
-def _dice(ledger: Ledger) -> pd.DataFrame:
-    """One row per method and column: mean, low, high, patients, repeats."""
+def _read(sweep: Path) -> tuple[Plan, pd.DataFrame]:
+    """The plan, and one row per method and column: mean, low, high, patients, repeats."""
+    prepared = prepare(sweep)
+    ledger = Ledger(Path(prepared.config.output))
+    if not ledger.files.plan.exists():
+        return prepared.plan, pd.DataFrame()
     plan = ledger.read_plan()
     cases = selected_cases("source_val", plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
-    return matrix(cases, plan) if len(cases) else pd.DataFrame()
+    return prepared.plan, matrix(cases, plan) if len(cases) else pd.DataFrame()
 
 
 def _conformance(names: list[str]) -> Iterator[str]:
@@ -77,16 +84,16 @@ def _lines(declaration: MethodDeclaration) -> int:
     return sum(1 for line in source.splitlines() if line.strip() and not line.strip().startswith("#"))
 
 
-def _phantom(names: list[str], dice: pd.DataFrame, plan: object) -> Iterator[str]:
-    config = plan.config  # type: ignore[attr-defined]
-    yield "## On the phantom, equal budgets\n\n"
+def _phantom(names: list[str], dice: pd.DataFrame, plan: Plan) -> Iterator[str]:
+    config = plan.config
+    network = config["networks"][0]
     yield (
         f"Mean Dice [95 % interval over patients]; trained on T1W of three centers, {config['budget']['steps']} steps, "
-        f"seeds {', '.join(map(str, config['seeds']))}, `unet_tiny`. Seeds are averaged within a case. "
-        "Unfinished cells are marked; `make evidence` goes on with them.\n\n"
+        f"seeds {', '.join(map(str, config['seeds']))}, `{network['name']}`{_options(network)}. Seeds are averaged "
+        "within a case. Unfinished cells are marked; `make evidence` goes on with them.\n\n"
     )
     yield f"| method | seeds done | {' | '.join(COLUMNS.values())} |\n|---|---|{'---|' * len(COLUMNS)}\n"
-    refused = {refusal.method: refusal.reason for refusal in plan.refusals}  # type: ignore[attr-defined]
+    refused = {refusal.method: refusal.reason for refusal in plan.refusals}
     for name in names:
         if name in refused:
             yield f"| `{name}` | refused | {refused[name]} |{' |' * (len(COLUMNS) - 1)}\n"
@@ -95,6 +102,11 @@ def _phantom(names: list[str], dice: pd.DataFrame, plan: object) -> Iterator[str
         repeats = _row(dice, name, "in_domain", "T1W")
         done = 0 if repeats is None else int(repeats["repeats"])
         yield f"| `{name}` | {done} of {len(config['seeds'])} | {' | '.join(cells)} |\n"
+
+
+def _options(network: dict[str, Any]) -> str:
+    given = ", ".join(f"{key} {value}" for key, value in (network.get("options") or {}).items())
+    return f" ({given})" if given else ""
 
 
 def _row(dice: pd.DataFrame, name: str, role: str, target: str) -> "pd.Series[float] | None":
@@ -117,22 +129,45 @@ def _prediction(names: list[str], dice: pd.DataFrame) -> Iterator[str]:
         "Methods without contrast inversion should stay near ERM across sequences "
         f"(within {NEAR:.2f} Dice on OOP and T2W), those with it should not.\n\n"
     )
-    for name in names:
-        row = _verdict(dice, name)
-        if row:
-            yield f"- `{name}`: {row}\n"
+    found = {name: gains for name in names if name != "erm" and (gains := _gains(dice, name))}
+    for inverts, kind in ((False, "does not invert contrast"), (True, "inverts contrast")):
+        some = {name: gains for name, gains in found.items() if _inverts(name) == inverts}
+        agreeing = [name for name, gains in some.items() if _is_away(gains) == inverts]
+        against = [name for name in some if name not in agreeing]
+        yield f"**A method that {kind}**: {len(agreeing)} of {len(some)} confirm it.\n\n"
+        yield f"- contradicted by: {', '.join(f'`{name}`' for name in against) or 'none'}\n"
+        for name, gains in some.items():
+            listed = ", ".join(f"{place} {gain:+.2f}" for place, gain in gains.items())
+            yield f"- `{name}`: {listed} against ERM{'' if name in agreeing else ': contradicts it'}\n"
+        yield "\n"
+    missing = [name for name in names if name != "erm" and name not in found]
+    if missing:
+        yield f"Not judged here: {', '.join(f'`{name}`' for name in missing)}.\n"
 
 
-def _verdict(dice: pd.DataFrame, name: str) -> str:
-    declares = method_declaration(name).requires.contrast_inversion == "yes"
-    pairs = [(_row(dice, name, "target", place), _row(dice, "erm", "target", place)) for place in ("OOP", "T2W")]
-    if name == "erm" or any(own is None or base is None for own, base in pairs):
-        return ""
-    gains = [float(own["mean"] - base["mean"]) for own, base in pairs if own is not None and base is not None]
-    away = max(map(abs, gains)) > NEAR
-    word = "confirms" if away == declares else "contradicts"
-    kind = "inverts contrast" if declares else "does not invert contrast"
-    return f"{kind}, OOP {gains[0]:+.2f}, T2W {gains[1]:+.2f} against ERM: {word} it"
+def _inverts(name: str) -> bool:
+    return method_declaration(name).requires.contrast_inversion == "yes"
+
+
+def _gains(dice: pd.DataFrame, name: str) -> dict[str, float]:
+    """Dice above ERM's on each other sequence, and in-domain; empty while either was not run."""
+    wanted = {"T1W": ("in_domain", "T1W"), **{place: ("target", place) for place in PLACES}}
+    rows = {key: (_row(dice, name, *where), _row(dice, "erm", *where)) for key, where in wanted.items()}
+    if any(own is None or base is None for own, base in rows.values()):
+        return {}
+    return {key: float(own["mean"] - base["mean"]) for key, (own, base) in rows.items() if own is not None}  # type: ignore[index]
+
+
+def _is_away(gains: dict[str, float]) -> bool:
+    return max(abs(gains[place]) for place in PLACES) > NEAR
+
+
+def _test_time() -> Iterator[str]:
+    """Methods that adapt norm layers, on a backbone whose norms have parameters."""
+    plan, dice = _read(TEST_TIME)
+    yield "## Test-time methods that adapt norm layers\n\n"
+    yield "The norms of `unet_tiny` have neither scale nor shift: here such methods meet ERM on another backbone.\n\n"
+    yield from _phantom([method["name"] for method in plan.config["methods"]], dice, plan)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from dgsweep.method.base import Method
 from dgsweep.method.conformance import ToyNetwork, make_context, same_weights, toy_batch
 from dgsweep.method.context import Context, Recipe, stream_seed
+from dgsweep.method.workers import Alone
 
 
 @dataclass(kw_only=True)
@@ -93,7 +94,7 @@ def test_the_stream_of_a_method_depends_on_seed_step_and_rank_and_not_on_the_glo
     def seen(seed: int, rank: int) -> list[float]:
         torch.manual_seed(rank * 100 + seed + len(drawn))
         method = Drawing()
-        ctx = Context(ToyNetwork(1, 0), method, Recipe(budget_steps=4, seed=seed), n_domains=2, rank=rank)
+        ctx = Context(ToyNetwork(1, 0), method, Recipe(budget_steps=4, seed=seed), n_domains=2, workers=Alone(rank))
         for step in range(3):
             ctx.run_step(toy_batch(step))
         return method.seen

@@ -234,6 +234,13 @@ def test_a_method_that_adapts_norms_is_refused_on_a_network_without_their_parame
     assert "those of tiny have none" in planned.refusals[0].reason
 
 
+def test_a_plan_says_which_methods_learn_from_the_test_case_itself(world) -> None:
+    declared = {"tta": world.method("tta", requires=Requires(test_time=True))}
+    planned = world.plan(declared=declared, methods=["erm", "tta"])
+    assert planned.notes[-1].startswith("tta changes the network for each test case")
+    assert not any("test case" in note for note in world.plan(methods=["erm"]).notes)
+
+
 def test_the_same_method_is_planned_where_the_sources_suffice(world) -> None:
     planned = world.plan(methods=["pair"], protocol={"kind": "cross_sequence"})
     assert (len(planned.trials), planned.refusals) == (3, ())

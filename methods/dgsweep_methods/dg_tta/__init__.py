@@ -10,7 +10,7 @@ DECLARATION = MethodDeclaration(
     summary="Trains on GIN-coloured MIND descriptors; on each test case two warped views must come to agree.",
     implementation="dgsweep_methods.dg_tta.method:DgTta",
     paper="Weihsbach et al., DG-TTA: Out-of-Domain Medical Image Segmentation [...], Sensors 25(17):5603, 2025",
-    requires=Requires(contrast_inversion="yes"),
+    requires=Requires(contrast_inversion="yes", test_time=True),
     hyperparameters={
         "pretraining": Hyperparameter(
             default="gin_mind",

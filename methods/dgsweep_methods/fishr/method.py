@@ -73,6 +73,15 @@ class Fishr(Method):
         chosen = [batch.domain == index for index in present]
         today = torch.stack([gradient_variance(feature[own], logits[own], batch.label[own]) for own in chosen])
         before = ctx.state.get("variances", torch.zeros(ctx.n_domains, today.shape[1], device=ctx.device))
-        averaged = self.decay * before[present] + (1.0 - self.decay) * today
-        ctx.state["variances"] = before.index_copy(0, present, averaged.detach())
-        return averaged / (1.0 - self.decay)
+        seen, shared = _over_workers(ctx, present, today)
+        kept = self.decay * before[seen] + (1.0 - self.decay) * shared
+        ctx.state["variances"] = before.index_copy(0, seen, kept)
+        return (self.decay * before[present] + (1.0 - self.decay) * today) / (1.0 - self.decay)
+
+
+def _over_workers(ctx: Context, present: Tensor, today: Tensor) -> tuple[Tensor, Tensor]:
+    """Domains that any worker saw (P,), and their variances, mean over the workers that saw them (P, D)."""
+    own = torch.zeros(ctx.n_domains, 1 + today.shape[1], device=ctx.device)
+    total = ctx.sum_over_workers(own.index_copy(0, present, functional.pad(today.detach(), (1, 0), value=1.0)))
+    seen = total[:, 0].nonzero()[:, 0]
+    return seen, total[seen, 1:] / total[seen, :1]

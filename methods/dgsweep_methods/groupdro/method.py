@@ -36,6 +36,15 @@ class GroupDro(Method):
         present = torch.unique(batch.domain)
         shown = batch.as_shown(views)
         risks = ctx.domain_losses(ctx.forward(shown.image), shown)
-        ctx.state["log_weights"] = updated_weights(ctx.state["log_weights"], present, risks, self.eta)
+        seen, means = _over_workers(ctx, present, risks)
+        ctx.state["log_weights"] = updated_weights(ctx.state["log_weights"], seen, means, self.eta)
         weights = ctx.state["log_weights"].exp()[present]
         return {"segmentation": ctx.n_domains / len(present) * (weights * risks).sum()}
+
+
+def _over_workers(ctx: Context, present: Tensor, risks: Tensor) -> tuple[Tensor, Tensor]:
+    """Domains that any worker saw, and their risks, mean over the workers that saw them; both (P,)."""
+    own = torch.zeros(2, ctx.n_domains, device=ctx.device)
+    total, workers = ctx.sum_over_workers(own.index_copy(1, present, torch.stack([risks, torch.ones_like(risks)])))
+    seen = workers.nonzero()[:, 0]
+    return seen, total[seen] / workers[seen]

@@ -21,7 +21,7 @@ DECLARATION = MethodDeclaration(
             source="ours: over all voxels the least entropy of a small organ is to predict none",
         ),
     },
-    requires=Requires(affine_norms=True),
+    requires=Requires(affine_norms=True, test_time=True),
     identity={"steps": 0},
     own_test="closed_form",
 )

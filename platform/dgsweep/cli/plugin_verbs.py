@@ -25,6 +25,7 @@ def list_methods(as_json: Json = False) -> None:
             "summary": item.summary,
             "contrast_inversion": item.requires.contrast_inversion,
             "min_source_domains": item.requires.min_source_domains,
+            "test_time": item.requires.test_time,
             "forward_passes_per_step": item.forward_passes_per_step,
             "paper": item.paper,
         }

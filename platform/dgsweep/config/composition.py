@@ -84,4 +84,5 @@ def _requires(needs: Sequence[Requires]) -> Requires:
         reads_target=any(need.reads_target for need in needs),
         contrast_inversion=inverts,
         affine_norms=any(need.affine_norms for need in needs),
+        test_time=any(need.test_time for need in needs),
     )

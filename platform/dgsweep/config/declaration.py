@@ -40,6 +40,8 @@ class Requires:
     """Whether the training input can show the structures with inverted contrast."""
     affine_norms: bool = False
     """Whether it adapts scale and shift of norm layers, so that the network must have some."""
+    test_time: bool = False
+    """Whether it changes the network for each test case, from that case's image alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

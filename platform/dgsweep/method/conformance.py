@@ -105,6 +105,10 @@ def fields_match(declaration: MethodDeclaration) -> CheckResult:
     odd = sorted(fields ^ declared)
     if odd:
         return _result("fields match", False, "", f"only on one side: {', '.join(odd)}")
+    adapts = "adapt" in make_method(declaration).hooks()
+    if adapts != declaration.requires.test_time:
+        found = f"it {'has' if adapts else 'has no'} hook `adapt`, requires.test_time says {not adapts}"
+        return _result("fields match", False, "", found)
     asked, promised = make_method(declaration).batch_spec().min_domains, declaration.requires.min_batch_domains
     bad = f"batch_spec asks for {asked} domains in a batch, requires.min_batch_domains says {promised}"
     return _result("fields match", asked == promised, "declaration and class agree", bad)

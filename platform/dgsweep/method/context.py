@@ -1,7 +1,7 @@
 """What a method sees while it trains: network, optimizer, random stream, losses, features, checkpointed state."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dgsweep.method.base import Batch, Method, state_value
 from dgsweep.method.losses import supervised_loss
 from dgsweep.method.schedule import learning_rate_at
+from dgsweep.method.workers import Alone, Workers
 
 
 def stream_seed(*parts: object) -> int:
@@ -48,17 +49,15 @@ class Context:
         recipe: Recipe,
         *,
         n_domains: int,
-        rank: int = 0,
-        distribute: Callable[[nn.Module], nn.Module] = lambda network: network,
-        average_gradients: Callable[[Iterable[nn.Parameter]], None] = lambda parameters: None,
+        workers: Workers | None = None,
     ) -> None:
         self.network = network
-        self._average_gradients = average_gradients
-        self._parallel = distribute(network)
+        self._workers = workers or Alone()
+        self._parallel = self._workers.distribute(network)
         self.method = method
         self.recipe = recipe
         self.n_domains = n_domains
-        self.rank = rank
+        self.rank = self._workers.rank
         self.step = 0
         self.active_steps = 0
         self.adapted_cases = 0
@@ -160,6 +159,10 @@ class Context:
         chosen = [batch.domain == index for index in torch.unique(batch.domain)]
         return torch.stack([self.seg_loss([out[own] for out in outputs], batch.label[own]) for own in chosen])
 
+    def sum_over_workers(self, values: Tensor) -> Tensor:
+        """Sum of tensors of one shape, equal on every worker and without gradients: for state that must stay alike."""
+        return self._workers.sum_over_workers(values)
+
     def progress(self) -> float:
         """Share of the budget that is spent, in [0, 1)."""
         return self.step / self.recipe.budget_steps
@@ -210,7 +213,7 @@ class Context:
 
     def step_optimizer(self) -> None:
         """Average the gradients of auxiliary modules over workers, clip the gradient norm and update."""
-        self._average_gradients(self.modules.parameters())
+        self._workers.average_gradients(self.modules.parameters())
         parameters = [*self.network.parameters(), *self.modules.parameters()]
         nn.utils.clip_grad_norm_(parameters, self.recipe.grad_clip)
         self.optimizer.step()

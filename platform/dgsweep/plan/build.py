@@ -73,6 +73,7 @@ def build_plan(
     rows = source_rows(config, splits, domains, roles=roles, problems=problems, notes=notes)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     config = usable_selection(config, rows)
+    notes += _test_time_notes(entries)
     trials, refusals = _trials(config, labels, rows, entries, backbones)
     _check_not_all_refused(config, trials, refusals)
     return Plan(
@@ -84,6 +85,15 @@ def build_plan(
         version=dgsweep.__version__,
         splits={str(fold): dict(patients) for fold, patients in roles.items()},
     )
+
+
+def _test_time_notes(entries: Sequence[MethodEntry]) -> list[str]:
+    """What a reader of the table must know of methods that learn from the test case itself, if there are any."""
+    names = sorted({entry.declaration.name for entry in entries if entry.declaration.requires.test_time})
+    if not names:
+        return []
+    verb = "change" if len(names) > 1 else "changes"
+    return [f"{', '.join(names)} {verb} the network for each test case, from its image alone; other methods do not"]
 
 
 def _check_inputs(cases: Sequence[CaseInfo], labels: Mapping[str, int], problems: Problems) -> None:

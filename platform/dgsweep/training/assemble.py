@@ -54,7 +54,5 @@ def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
         method,
         build_recipe(spec, runtime),
         n_domains=len(spec.sources),
-        rank=runtime.rank,
-        distribute=runtime.distribute,
-        average_gradients=runtime.average_gradients,
+        workers=runtime,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Report = Callable[[Mapping[str, float | int | str]], None]
 
@@ -62,3 +62,10 @@ class Runtime:
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             torch.distributed.all_reduce(gradient)
             parameter.grad = gradient / self.world_size
+
+    def sum_over_workers(self, values: Tensor) -> Tensor:
+        """The sum over workers of tensors of one shape, equal on every worker and without gradients."""
+        total = values.detach().clone()
+        if self.world_size > 1:
+            torch.distributed.all_reduce(total)
+        return total
