@@ -165,7 +165,7 @@ def test_nnunet_has_the_published_number_of_parameters_of_the_plain_3d_unet():
 def test_optional_packages_are_hidden_from_monai_only_while_it_is_imported():
     code = (
         "import sys, optuna;"
-        "from dgsweep.networks.unet_tiny import build;"
+        "from dgsweep.networks.unet_tiny.network import build;"
         "hidden = 'pandas' not in sys.modules; kept = sys.modules['optuna'] is optuna;"
         "import pandas; print(hidden, kept, pandas.DataFrame is not None, None in sys.modules.values())"
     )

@@ -79,10 +79,21 @@ class NetworkDeclaration:
     implementation: str
     """`package.module:function`; called with a `NetworkTask`, returns a `SegmentationNetwork`."""
     paper: str = ""
+    source: str = ""
+    """Whose code it is: a library with its class, or ours and after what it was written."""
+    pretrained: str = ""
+    """What the paper starts from and this platform does not have; empty where it trains from scratch, as we do."""
     dims: Literal[2, 3] = 3
+    """2 where every slice along z is predicted by itself."""
     options: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    small: Mapping[str, HyperparameterValue] = field(default_factory=dict)
+    """Options of the smallest sensible build, on which the conformance suite works quickly."""
     patch_multiple: tuple[int, int, int] = (1, 1, 1)
     """Each axis of the patch must be a multiple of this (x, y, z)."""
+    least_patch: tuple[int, int, int] = (1, 1, 1)
+    """Each axis of the patch must have at least this many voxels (x, y, z)."""
+    least_voxels: int = 1
+    """Voxels that patch / multiple must leave: 2 where an instance norm sits at the lowest resolution of a volume."""
     levels_option: str = ""
     """The option that counts resolutions, where each halves every axis; the multiple then follows from it."""
     affine_norms: bool = True

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dgsweep.method.base import Batch, Method, state_value
 from dgsweep.method.losses import supervised_loss
@@ -120,14 +121,20 @@ class Context:
         return module
 
     def tap_channels(self, name: str) -> int:
-        """Channels of a tap's feature map, from the last convolution inside it: known before the first step."""
+        """Channels of a tap's feature map, known before the first step: a patch is traced without computing it."""
         published: dict[str, nn.Module] = getattr(self.network, "taps", {})
-        found = [part for part in published[name].modules() if isinstance(part, nn.Conv3d)] if name in published else []
-        if not found:
-            raise ValueError(
-                f"the network publishes no tap {name!r} with a convolution; it has: {', '.join(published)}"
-            )
-        return found[-1].out_channels
+        if name not in published:
+            raise ValueError(f"the network publishes no tap {name!r}; it has: {', '.join(published)}")
+        if self.recipe.patch is None:
+            raise ValueError("the channels of a tap are known for a patch only, and the recipe has none")
+        seen: list[int] = []
+        handle = published[name].register_forward_hook(lambda _module, _input, out: seen.append(int(out.shape[1])))
+        was_training = self.network.training
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            self.network.eval()(torch.zeros(1, self.method.in_channels(1), *self.recipe.patch, device=self.device))
+        self.network.train(was_training)
+        handle.remove()
+        return seen[0]
 
     def forward(self, image: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Sequence[Tensor]:
         """Outputs of the network, finest first: each (B, K+1, x, y, z).

@@ -12,7 +12,7 @@ from dgsweep.config.search_space import SearchSpace
 from dgsweep.errors import PlanError, Problems
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.draws import MethodEntry, TrialDraw, method_entries, resolved_training
-from dgsweep.plan.grid import nearest_patch, planned_patch, working_spacing
+from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem, planned_patch, working_spacing
 from dgsweep.plan.hyperparameters import resolve_values
 from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, score_fingerprints, train_fingerprint
 from dgsweep.plan.needs import panel_of, refusal_reason
@@ -20,14 +20,6 @@ from dgsweep.plan.protocol import DomainSplit, domain_splits, group_domains
 from dgsweep.plan.rows import SourceRow, source_rows, usable_selection
 from dgsweep.plan.split import assign_roles
 from dgsweep.plan.trial import Plan, Preprocessing, Refusal, Setting, Split, TrialSpec, content_id
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkEntry:
-    """One backbone of the sweep with its resolved options."""
-
-    declaration: NetworkDeclaration
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,17 +114,12 @@ def _network_entries(
 
 
 def _check_patch(config: SweepConfig, network: NetworkEntry, problems: Problems) -> None:
-    patch, name = config.data.patch, network.declaration.name
-    multiple = network.declaration.multiple_with(network.options)
-    if patch is None:
+    if config.data.patch is None:
         return
-    if any(side % unit for side, unit in zip(patch, multiple, strict=True)):
-        nearest = list(nearest_patch(patch, multiple))
-        found = f"found {list(patch)}, but {name} needs multiples of {list(multiple)}"
+    found = patch_problem(config.data.patch, network)
+    if found:
+        nearest = list(nearest_patch(config.data.patch, network))
         problems.add("data.patch", found, f"the nearest patch is {nearest}")
-    elif network.declaration.levels_option and patch == multiple:
-        found = f"found {list(patch)}, of which {name} keeps one voxel at its lowest resolution"
-        problems.add("data.patch", found, f"enlarge it along one axis, or lower {network.declaration.levels_option}")
 
 
 def _trials(
@@ -250,8 +237,7 @@ def _sorted(split: DomainSplit, side: str) -> tuple[str, ...]:
 def _how(group: Group) -> dict[str, Any]:
     config, cases = group.config, group.row.cases
     spacing = working_spacing(config.data, cases.train)
-    multiple = group.network.declaration.multiple_with(group.network.options)
-    patch = config.data.patch or planned_patch(cases.train, spacing, multiple)
+    patch = config.data.patch or planned_patch(cases.train, spacing, group.network)
     grid = Preprocessing(spacing_mm=spacing, patch=patch, labels=dict(group.labels))
     scoring = {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}
     return {

@@ -2,10 +2,27 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from dgsweep.config.declaration import NetworkDeclaration
 from dgsweep.config.schema import DataConfig, IntTriple, Triple
 from dgsweep.plan.case import CaseInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkEntry:
+    """A backbone with its resolved options."""
+
+    declaration: NetworkDeclaration
+    options: Mapping[str, Any]
+
+    @property
+    def multiple(self) -> IntTriple:
+        """Each axis of the patch must be a multiple of this (x, y, z)."""
+        return self.declaration.multiple_with(self.options)
+
 
 MAX_PATCH_SIDE = 128
 MAX_PATCH_VOXELS = 128 * 128 * 64
@@ -19,26 +36,52 @@ def working_spacing(data: DataConfig, train: Sequence[CaseInfo]) -> Triple:
     return x, y, z
 
 
-def planned_patch(train: Sequence[CaseInfo], spacing_mm: Triple, multiple: IntTriple) -> IntTriple:
-    """Patch (x, y, z) in voxels: the median resampled shape, capped, floored to multiples of `multiple`.
+def planned_patch(train: Sequence[CaseInfo], spacing_mm: Triple, network: NetworkEntry) -> IntTriple:
+    """Patch (x, y, z) in voxels: the median resampled shape, capped, floored to what the network can take.
 
     The longest side gives way, one multiple at a time, until the patch has at most 128 * 128 * 64 voxels.
     """
+    multiple, least = network.multiple, network.declaration.least_patch
+    smallest = [max(math.ceil(low / unit), 1) * unit for low, unit in zip(least, multiple, strict=True)]
     sides = []
     for axis in range(3):
         extents = [case.shape[axis] * case.spacing_mm[axis] / spacing_mm[axis] for case in train]
         side = min(MAX_PATCH_SIDE, round(statistics.median(extents)))
-        sides.append(max(multiple[axis], side // multiple[axis] * multiple[axis]))
+        sides.append(max(smallest[axis], side // multiple[axis] * multiple[axis]))
     while math.prod(sides) > MAX_PATCH_VOXELS:
-        shrinkable = [axis for axis in range(3) if sides[axis] > multiple[axis]]
+        shrinkable = [axis for axis in range(3) if sides[axis] > smallest[axis]]
         if not shrinkable:
             break
         longest = max(shrinkable, key=lambda axis: (sides[axis], -axis))
         sides[longest] -= multiple[longest]
-    return sides[0], sides[1], sides[2]
+    return nearest_patch((sides[0], sides[1], sides[2]), network)
 
 
-def nearest_patch(patch: IntTriple, multiple: IntTriple) -> IntTriple:
-    """The patch nearest to `patch` whose sides are multiples of `multiple`, at least one each; halves round up."""
-    x, y, z = (max(1, (2 * side + unit) // (2 * unit)) * unit for side, unit in zip(patch, multiple, strict=True))
+def patch_problem(patch: IntTriple, network: NetworkEntry) -> str:
+    """Why the network cannot take the patch, or ''."""
+    name, multiple, least = network.declaration.name, network.multiple, network.declaration.least_patch
+    if any(side % unit for side, unit in zip(patch, multiple, strict=True)):
+        return f"found {list(patch)}, but {name} needs multiples of {list(multiple)}"
+    if any(side < low for side, low in zip(patch, least, strict=True)):
+        return f"found {list(patch)}, but {name} needs at least {list(least)}"
+    if (left := _voxels_left(patch, multiple)) < network.declaration.least_voxels:
+        wanted = network.declaration.least_voxels
+        return f"found {list(patch)}, of which {name} keeps {left} voxel at its lowest resolution; it needs {wanted}"
+    return ""
+
+
+def nearest_patch(patch: IntTriple, network: NetworkEntry) -> IntTriple:
+    """The patch nearest to `patch` that the network can take; halves round up."""
+    multiple, least = network.multiple, network.declaration.least_patch
+    counts = [
+        max(1, math.ceil(low / unit), (2 * side + unit) // (2 * unit))
+        for side, low, unit in zip(patch, least, multiple, strict=True)
+    ]
+    while math.prod(counts) < network.declaration.least_voxels:
+        counts[max(range(3), key=lambda axis: patch[axis])] += 1
+    x, y, z = (count * unit for count, unit in zip(counts, multiple, strict=True))
     return x, y, z
+
+
+def _voxels_left(patch: IntTriple, multiple: IntTriple) -> int:
+    return math.prod(side // unit for side, unit in zip(patch, multiple, strict=True))

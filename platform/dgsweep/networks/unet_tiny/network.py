@@ -37,6 +37,7 @@ def _taps(core: nn.Module, levels: int, *, with_decoded: bool) -> dict[str, nn.M
     for level in range(levels - 1):
         taps[f"enc{level}"] = block[0]
         taps[f"enc{level}.pre_norm"] = _first_convolution(block[0])
+        taps[f"dec{levels - 2 - level}"] = block[2]
         block = block[1].submodule
     taps["bottleneck"] = block
     taps["stem"] = taps["enc0.pre_norm"]

@@ -22,4 +22,6 @@ def build(task: NetworkTask) -> SegmentationNetwork:
     for index, layer in enumerate(core.down_layers):
         taps[f"enc{index}"] = layer
         taps[f"enc{index}.pre_norm"] = next(module for module in layer.modules() if isinstance(module, nn.Conv3d))
+    for index, layer in enumerate(core.up_layers):
+        taps[f"dec{index}"] = layer
     return SegmentationNetwork(core, taps)
