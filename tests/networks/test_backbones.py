@@ -27,6 +27,13 @@ def build(name: str, *, seed: int = 0, patch=(32, 32, 16), n_classes=3, in_chann
     return build_network(declaration, load_implementation(declaration), full, seed=seed)
 
 
+class TwoChannels(Method):
+    """Shows the network two channels."""
+
+    def in_channels(self, image_channels: int) -> int:
+        return 2 * image_channels
+
+
 def weights(network: torch.nn.Module) -> torch.Tensor:
     return torch.cat([value.flatten() for value in network.parameters()])
 
@@ -78,7 +85,7 @@ def test_every_tap_fires_and_the_common_ones_are_there(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_channels_of_a_tap_are_known_before_the_first_step(name):
     network = build(name).train()
-    ctx = Context(network, Method(), Recipe(budget_steps=1), n_domains=2)
+    ctx = Context(network, TwoChannels(), Recipe(budget_steps=1, patch=(32, 32, 16)), n_domains=2)
     found = {}
     for tap in ("bottleneck", "stem", "enc1"):
         network.taps[tap].register_forward_hook(lambda _m, _i, output, tap=tap: found.update({tap: output.shape[1]}))

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from dgsweep.config.declaration import NetworkDeclaration
 from dgsweep.method.catalog import network_declarations
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
-from dgsweep.networks.conformance import check, implementation_of, make_network, smallest_patch
+from dgsweep.networks.conformance import check
 from dgsweep.networks.slices import slice_wise
+from dgsweep.networks.small import implementation_of, make_network, smallest_patch
 
 
 @pytest.mark.parametrize("name", sorted(network_declarations()))
