@@ -6,7 +6,7 @@ import pytest
 import torch
 from training_stand_in import cpu, make_spec, make_task, weights_of
 
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import CaseError, TrialFailedError
 from dgsweep.training.checkpoint import FINAL, LAST
 from dgsweep.training.loop import load_trained, train
 
@@ -62,6 +62,22 @@ def test_a_finished_training_is_loaded_and_not_run_again(tmp_path):
 
 def test_without_a_finished_training_there_is_nothing_to_load(tmp_path):
     assert load_trained(make_spec(), tmp_path, cpu()) is None
+
+
+@pytest.mark.parametrize("killed_after", [3, None])
+def test_weights_of_another_network_are_refused_with_both_named(tmp_path, killed_after):
+    spec = make_spec()
+    if killed_after:
+        with pytest.raises(KilledError):
+            train(make_task(spec, tmp_path, cpu(tick=kill_after(killed_after))))
+    else:
+        train(make_task(spec, tmp_path))
+    wider = replace(spec, network_options={"width": 8, "levels": 2})
+    with pytest.raises(CaseError, match=r"weights of unet_tiny \(width 4, .* planned with unet_tiny \(width 8, "):
+        train(make_task(wider, tmp_path))
+    with pytest.raises(CaseError, match="planned with segresnet"):
+        train(make_task(replace(spec, network="segresnet", network_options={"width": 8}), tmp_path))
+    assert train(make_task(spec, tmp_path)).ctx.step == 6
 
 
 def test_the_final_checkpoint_replaces_the_resumable_one(tmp_path):

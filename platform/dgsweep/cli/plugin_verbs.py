@@ -57,15 +57,7 @@ def check_method(name: str, as_json: Json = False) -> None:
     from dgsweep.method.catalog import method_declaration
     from dgsweep.method.conformance import check
 
-    results = [asdict(result) for result in check(method_declaration(name))]
-    failed = sum(1 for result in results if result["outcome"] == "failed")
-    if as_json:
-        print_json({"name": name, "failed": failed, "checks": results})
-    else:
-        print_table(results, ["check", "outcome", "says"])
-        typer.echo(f"{name}: {len(results)} checks, {failed} failed")
-    if failed:
-        raise typer.Exit(1)
+    _finish_check(name, [asdict(result) for result in check(method_declaration(name))], as_json=as_json)
 
 
 @methods.command("new")
@@ -94,7 +86,14 @@ def list_networks(as_json: Json = False) -> None:
     from dgsweep.method.catalog import network_declarations
 
     rows = [
-        {"name": item.name, "dims": item.dims, "summary": item.summary, "paper": item.paper, "licence": item.licence}
+        {
+            "name": item.name,
+            "dims": item.dims,
+            "summary": item.summary,
+            "paper": item.paper,
+            "source": item.source,
+            "licence": item.licence,
+        }
         for item in network_declarations().values()
     ]
     print_json(rows) if as_json else print_table(rows, ["name", "dims", "summary", "paper"])
@@ -105,16 +104,49 @@ def show_network(
     name: str,
     patch: Annotated[str, typer.Option(help="Voxels x,y,z.")] = "64,64,32",
     spacing_mm: Annotated[str, typer.Option(help="Voxel size x,y,z in mm.")] = "1.5,1.5,3.0",
+    classes: Annotated[int, typer.Option(help="With the background.")] = 2,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="An option of the backbone: width=16.")] = None,
     as_json: Json = False,
 ) -> None:
-    """One backbone built for a patch: parameters and taps."""
+    """One backbone built for a patch: its card, parameters, FLOPs, activation memory and taps; nothing is computed."""
+    from dgsweep.method.card import read_card
+    from dgsweep.method.catalog import network_declaration
     from dgsweep.training.describe import describe
 
-    document = describe(name, patch, spacing_mm)
+    document = describe(name, patch, spacing_mm, classes=classes, settings=settings or [])
     if as_json:
         print_json(document)
+        return
+    typer.echo(read_card(network_declaration(name)))
+    rows = [{"field": key, "value": _readable(key, value)} for key, value in document.items() if value not in ("", {})]
+    print_table(rows, ["field", "value"])
+
+
+@networks.command("check")
+def check_network(name: str, as_json: Json = False) -> None:
+    """Run the conformance suite: shapes, gradients, state, taps, prediction. Exit 1 when one fails."""
+    from dgsweep.method.catalog import network_declaration
+    from dgsweep.networks.conformance import check
+
+    _finish_check(name, [asdict(result) for result in check(network_declaration(name))], as_json=as_json)
+
+
+def _finish_check(name: str, results: list[dict[str, Any]], *, as_json: bool) -> None:
+    failed = sum(1 for result in results if result["outcome"] == "failed")
+    if as_json:
+        print_json({"name": name, "failed": failed, "checks": results})
     else:
-        print_table([{"field": key, "value": value} for key, value in document.items()], ["field", "value"])
+        print_table(results, ["check", "outcome", "says"])
+        typer.echo(f"{name}: {len(results)} checks, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _readable(key: str, value: Any) -> Any:
+    """Counts with their thousands apart, dictionaries line by line."""
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {part}" for name, part in value.items())
+    return f"{value:,}".replace(",", " ") if isinstance(value, int) and key != "dims" else value
 
 
 def _hyperparameter_rows(fields: Any) -> list[dict[str, Any]]:

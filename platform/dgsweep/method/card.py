@@ -1,11 +1,11 @@
-"""Method cards: the README.md beside each method's implementation."""
+"""Cards: the README.md beside the implementation of a method or a backbone."""
 
 from importlib.resources import files
 
-from dgsweep.config.declaration import MethodDeclaration
+from dgsweep.config.declaration import MethodDeclaration, NetworkDeclaration
 
 
-def read_card(declaration: MethodDeclaration) -> str:
+def read_card(declaration: MethodDeclaration | NetworkDeclaration) -> str:
     """Text of the card, or the summary where the package ships none."""
     package = declaration.implementation.partition(":")[0].rpartition(".")[0]
     card = files(package) / "README.md" if package else None

@@ -39,7 +39,7 @@ def cost(network: SegmentationNetwork, task: NetworkTask, *, deep_supervision: b
         task: gives input channels and patch.
         deep_supervision: count the outputs that only training has, too.
     """
-    was_training = network.training
+    was_training, buffers = network.training, {name: value.clone() for name, value in network.named_buffers()}
     shapes: dict[str, tuple[int, ...]] = {}
     handles = [_watch(name, tap, shapes) for name, tap in network.taps.items()]
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -51,6 +51,8 @@ def cost(network: SegmentationNetwork, task: NetworkTask, *, deep_supervision: b
     for handle in handles:
         handle.remove()
     network.train(was_training)
+    for name, value in network.named_buffers():  # a batch norm counts its batches, traced or not
+        value.copy_(buffers[name])
     return Cost(flops=counter.get_total_flops() // 2, activation_bytes=kept, taps=shapes)
 
 
@@ -86,6 +88,7 @@ def _norm_flops(shape: Any, *_: Any, **__: Any) -> int:
 NORMS = {
     aten.native_batch_norm: _norm_flops,
     aten._native_batch_norm_legit: _norm_flops,
+    aten._native_batch_norm_legit_no_training: _norm_flops,
     aten.native_layer_norm: _norm_flops,
     aten.native_group_norm: _norm_flops,
 }

@@ -1,6 +1,7 @@
 """Checkpoints: written beside and renamed, so that a killed run always finds a whole one; never a foreign pickle."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -43,3 +44,22 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
             f"{path.name} of trial {path.parent.parent.name} is damaged ({cause}); delete it to train again"
         ) from error
     return state
+
+
+def check_network(saved: Mapping[str, Any], path: Path, wanted: Mapping[str, Any]) -> None:
+    """Refuse the weights of another backbone before they are loaded; `wanted` and saved are name and options.
+
+    Raises:
+        CaseError: what the file holds, what the trial needs, and the valid choices.
+    """
+    found = saved.get("network", wanted)
+    if found != wanted:
+        raise CaseError(
+            f"{path.name} of trial {path.parent.parent.name} holds weights of {_described(found)}, but the trial is "
+            f"planned with {_described(wanted)}; plan that network, or delete the file to train again"
+        )
+
+
+def _described(network: Mapping[str, Any]) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in network["options"].items())
+    return f"{network['name']} ({options})" if options else str(network["name"])

@@ -12,7 +12,7 @@ from dgsweep.errors import TrialFailedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.training.assemble import build_context
-from dgsweep.training.checkpoint import FINAL, LAST, load_checkpoint, save_checkpoint
+from dgsweep.training.checkpoint import FINAL, LAST, check_network, load_checkpoint, save_checkpoint
 from dgsweep.training.curves import Curves
 from dgsweep.training.feed import Feed
 from dgsweep.training.runtime import Runtime
@@ -53,6 +53,7 @@ def train(task: TrainTask) -> Training:
     ctx = build_context(task.spec, task.runtime)
     finished = load_checkpoint(task.checkpoints / FINAL, ctx.device)
     if finished is not None:
+        check_network(finished, task.checkpoints / FINAL, _network_of(task.spec))
         ctx.load_weights(finished["context"])
         return Training(ctx=ctx, curves=Curves.from_state(finished["curves"]), wall_s=finished["wall_s"])
     training = _resume(ctx, task)
@@ -77,6 +78,7 @@ def _resume(ctx: Context, task: TrainTask) -> Training:
     saved = load_checkpoint(task.checkpoints / LAST, ctx.device)
     if saved is None:
         return Training(ctx=ctx, curves=Curves())
+    check_network(saved, task.checkpoints / LAST, _network_of(task.spec))
     ctx.load_state_dict(saved["context"])
     return Training(ctx=ctx, curves=Curves.from_state(saved["curves"]), wall_s=saved["wall_s"])
 
@@ -134,19 +136,28 @@ def _stop_on_bad_loss(ctx: Context, feed: Feed, task: TrainTask) -> None:
     raise TrialFailedError(f"the loss was not finite at step {bad_step} (cases {cases}); {kept}", kind="nan_loss")
 
 
-def _state(training: Training) -> dict[str, Any]:
-    return {"context": training.ctx.state_dict(), "curves": training.curves.state(), "wall_s": training.wall_s}
+def _state(training: Training, spec: TrialSpec) -> dict[str, Any]:
+    return {
+        "network": _network_of(spec),
+        "context": training.ctx.state_dict(),
+        "curves": training.curves.state(),
+        "wall_s": training.wall_s,
+    }
+
+
+def _network_of(spec: TrialSpec) -> dict[str, Any]:
+    return {"name": spec.network, "options": dict(spec.network_options)}
 
 
 def _save_last(training: Training, task: TrainTask) -> None:
     if task.runtime.leads:
-        save_checkpoint(_state(training), task.checkpoints / LAST)
+        save_checkpoint(_state(training, task.spec), task.checkpoints / LAST)
     task.runtime.report({"phase": "train", "step": training.ctx.step, "steps": task.spec.budget_steps})
 
 
 def _save_final(training: Training, task: TrainTask) -> None:
     """The trained weights without the optimizer, then the resumable state is no longer needed."""
-    state = _state(training)
+    state = _state(training, task.spec)
     del state["context"]["optimizer"]
     save_checkpoint(state, task.checkpoints / FINAL)
     (task.checkpoints / LAST).unlink(missing_ok=True)
