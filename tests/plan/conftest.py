@@ -93,6 +93,7 @@ class World:
         *,
         labels: Mapping[str, int] | None = None,
         declared: Mapping[str, MethodDeclaration] | None = None,
+        backbones: Mapping[str, NetworkDeclaration] | None = None,
         spaces: Mapping[str, SearchSpace] | None = None,
         **config: Any,
     ) -> Plan:
@@ -102,7 +103,7 @@ class World:
             data_set() if cases is None else cases,
             labels or {"pancreas": 1},
             {**METHODS, **(declared or {})},
-            NETWORKS,
+            {**NETWORKS, **(backbones or {})},
             SPACES if spaces is None else spaces,
         )
 

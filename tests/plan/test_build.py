@@ -234,6 +234,50 @@ def test_a_method_that_adapts_norms_is_refused_on_a_network_without_their_parame
     assert "those of tiny have none" in planned.refusals[0].reason
 
 
+@pytest.mark.parametrize(("shape", "refused"), [((96, 80, 1), {"deep"}), ((1, 80, 48), {"deep", "flat"})])
+def test_scans_of_one_slice_are_refused_to_networks_that_need_more_along_that_axis(world, shape, refused) -> None:
+    networks = {"deep": world.network("deep"), "flat": world.network("flat", dims=2)}
+    cases = [replace(case, shape=shape) for case in world.data_set()]
+    if refused == set(networks):
+        with pytest.raises(PlanError, match="has one along x"):
+            world.plan(
+                cases=cases,
+                backbones=networks,
+                networks=list(networks),
+                data={"manifest": "m.csv", "patch": [32, 32, 1]},
+            )
+        return
+    planned = world.plan(
+        cases=cases, backbones=networks, networks=list(networks), data={"manifest": "m.csv", "patch": [32, 32, 1]}
+    )
+    assert {refusal.network for refusal in planned.refusals} == refused
+    assert "choose a 2D network" in planned.refusals[0].reason
+    assert {trial.network for trial in planned.trials} == set(networks) - refused
+    whole = world.plan(backbones=networks, networks=list(networks), data={"manifest": "m.csv", "patch": [32, 32, 1]})
+    assert not whole.refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "patch", "found", "nearest"),
+    [
+        ({"patch_multiple": (8, 8, 4)}, [12, 8, 4], "needs multiples of", [16, 8, 4]),
+        ({"least_patch": (16, 16, 4)}, [8, 32, 4], "needs at least", [16, 32, 4]),
+        ({"patch_multiple": (8, 8, 4), "least_voxels": 2}, [8, 8, 4], "keeps 1 voxel", [16, 8, 4]),
+    ],
+)
+def test_a_patch_that_the_network_cannot_take_is_refused_with_the_nearest(
+    world, changes, patch, found, nearest
+) -> None:
+    networks = {"picky": world.network("picky", **changes)}
+    with pytest.raises(PlanError, match=found) as error:
+        world.plan(backbones=networks, networks=["picky"], data={"manifest": "m.csv", "patch": patch})
+    assert f"the nearest patch is {nearest}" in str(error.value)
+    assert world.plan(backbones=networks, networks=["picky"], data={"manifest": "m.csv", "patch": nearest}).trials
+    planned = world.plan(backbones=networks, networks=["picky"])
+    own = list(planned.trials[0].preprocessing.patch)
+    assert world.plan(backbones=networks, networks=["picky"], data={"manifest": "m.csv", "patch": own}).trials
+
+
 def test_a_plan_says_which_methods_learn_from_the_test_case_itself(world) -> None:
     declared = {"tta": world.method("tta", requires=Requires(test_time=True))}
     planned = world.plan(declared=declared, methods=["erm", "tta"])

@@ -41,8 +41,8 @@ class DataConfig(Section):
     @field_validator("patch")
     @classmethod
     def _usable_patch(cls, value: IntTriple | None) -> IntTriple | None:
-        if value is not None and not all(4 <= component <= 1024 for component in value):
-            raise ValueError("each side of the patch must lie between 4 and 1024 voxels")
+        if value is not None and not all(low <= side <= 1024 for low, side in zip((4, 4, 1), value, strict=True)):
+            raise ValueError("a patch x,y,z has 4 to 1024 voxels along x and y, and 1 to 1024 along z")
         return value
 
 

@@ -7,18 +7,43 @@ from dgsweep.plan.trial import Panel
 
 def refusal_reason(requires: Requires, network: NetworkDeclaration, cases: TrialCases, factors: tuple[str, ...]) -> str:
     """Why a method that requires this cannot run with the network on these cases, or '' when it can."""
-    domains = {case.domain(factors) for case in cases.train}
+    return _missing_here(requires) or _unfit_network(requires, network, cases) or _too_few(requires, cases, factors)
+
+
+def _missing_here(requires: Requires) -> str:
     if requires.phase == "pretrain":
         return "it is a pretraining method, and this version plans training only"
     if requires.prompts != "none":
         return f"it needs {requires.prompts} prompts, and this version gives none"
     if requires.unlabelled != "none":
         return f"it needs unlabelled {requires.unlabelled} scans, and this version gives training none"
+    return ""
+
+
+def _unfit_network(requires: Requires, network: NetworkDeclaration, cases: TrialCases) -> str:
     if requires.affine_norms and not network.affine_norms:
         return f"it adapts scale and shift of norm layers, and those of {network.name} have none"
-    if len(domains) < requires.min_source_domains:
-        least = requires.min_source_domains
-        return f"it needs at least {least} source domains with training cases; here: {_listed(domains)}"
+    return _too_flat(network, cases)
+
+
+def _too_few(requires: Requires, cases: TrialCases, factors: tuple[str, ...]) -> str:
+    domains, least = {case.domain(factors) for case in cases.train}, requires.min_source_domains
+    if len(domains) >= least:
+        return ""
+    return f"it needs at least {least} source domains with training cases; here: {_listed(domains)}"
+
+
+def _too_flat(network: NetworkDeclaration, cases: TrialCases) -> str:
+    """Why scans of a single slice do not suit the network, or ''. A 2D network takes them along z."""
+    needed = "xyz"[: network.dims]
+    for axis, letter in enumerate(needed):
+        flat = sorted(case.case_id for case in cases.train if case.shape[axis] == 1)
+        if flat:
+            choice = "a 2D network" if letter == "z" else "scans of several slices"
+            return (
+                f"{network.name} is {network.dims}D and needs more than one voxel along {', '.join(needed)}; "
+                f"{flat[0]} has one along {letter} (training cases like it: {len(flat)}); choose {choice}"
+            )
     return ""
 
 
