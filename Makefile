@@ -51,7 +51,9 @@ evidence: $(STAMP)
 	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
 	$(BIN)/dgsweep run examples/evidence/sweep.yaml || true
 	$(BIN)/dgsweep run examples/evidence/test_time.yaml || true
+	$(BIN)/dgsweep run examples/evidence/networks.yaml || true
 	$(BIN)/python benchmarks/method_evidence.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/network_evidence.py
 
 picture: demo
 	$(BIN)/python docs/images/matrix.py

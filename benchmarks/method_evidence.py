@@ -4,24 +4,17 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import getsource
-from pathlib import Path
 from typing import Any
 
+import evidence
 import pandas as pd
 
-from dgsweep.analysis.selection import selected_cases
-from dgsweep.analysis.tables import matrix
 from dgsweep.config.declaration import MethodDeclaration
-from dgsweep.execution.prepare import prepare
 from dgsweep.method.catalog import method_declaration, method_declarations
 from dgsweep.method.conformance import CheckResult, check
 from dgsweep.plan.trial import Plan
-from dgsweep.records.ledger import Ledger
 
-ROOT = Path(__file__).parents[1]
-SWEEP = ROOT / "examples" / "evidence" / "sweep.yaml"
-TEST_TIME = ROOT / "examples" / "evidence" / "test_time.yaml"
-PAGE = ROOT / "docs" / "method-evidence.md"
+PAGE = evidence.ROOT / "docs" / "method-evidence.md"
 COLUMNS = {("in_domain", "T1W"): "T1W", ("target", "T1W"): "other center", ("target", "OOP"): "OOP",
            ("target", "T2W"): "T2W"}  # fmt: skip
 NEAR = 0.10
@@ -38,22 +31,11 @@ not edit. The phantom says whether a mechanism works, nothing about an organ.
 def main() -> None:
     """Write the page from what the ledgers hold; cells without a finished training are marked."""
     names = sorted(method_declarations(), key=lambda name: (name != "erm", name))
-    plan, dice = _read(SWEEP)
+    plan, dice = evidence.read("sweep")
     parts = [HEAD, *_conformance(names), "\n## On the phantom, equal budgets\n\n", *_phantom(names, dice, plan)]
     parts += ["\n", *_prediction(names, dice), "\n", *_test_time()]
     PAGE.write_text("".join(parts), encoding="utf-8")
-    print(f"written: {PAGE.relative_to(ROOT)}", file=sys.stderr)
-
-
-def _read(sweep: Path) -> tuple[Plan, pd.DataFrame]:
-    """The plan, and one row per method and column: mean, low, high, patients, repeats."""
-    prepared = prepare(sweep)
-    ledger = Ledger(Path(prepared.config.output))
-    if not ledger.files.plan.exists():
-        return prepared.plan, pd.DataFrame()
-    plan = ledger.read_plan()
-    cases = selected_cases("source_val", plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
-    return prepared.plan, matrix(cases, plan) if len(cases) else pd.DataFrame()
+    print(f"written: {PAGE.relative_to(evidence.ROOT)}", file=sys.stderr)
 
 
 def _conformance(names: list[str]) -> Iterator[str]:
@@ -98,8 +80,8 @@ def _phantom(names: list[str], dice: pd.DataFrame, plan: Plan) -> Iterator[str]:
         if name in refused:
             yield f"| `{name}` | refused | {refused[name]} |{' |' * (len(COLUMNS) - 1)}\n"
             continue
-        cells = [_cell(dice, name, role, target) for role, target in COLUMNS]
-        repeats = _row(dice, name, "in_domain", "T1W")
+        cells = [evidence.dice_text(evidence.row(dice, *column, arm=name)) for column in COLUMNS]
+        repeats = evidence.row(dice, "in_domain", "T1W", arm=name)
         done = 0 if repeats is None else int(repeats["repeats"])
         yield f"| `{name}` | {done} of {len(config['seeds'])} | {' | '.join(cells)} |\n"
 
@@ -107,20 +89,6 @@ def _phantom(names: list[str], dice: pd.DataFrame, plan: Plan) -> Iterator[str]:
 def _options(network: dict[str, Any]) -> str:
     given = ", ".join(f"{key} {value}" for key, value in (network.get("options") or {}).items())
     return f" ({given})" if given else ""
-
-
-def _row(dice: pd.DataFrame, name: str, role: str, target: str) -> "pd.Series[float] | None":
-    if dice.empty:
-        return None
-    arm = dice["arm"].astype(str).str.partition(" ")[0]
-    where = (arm == name) & (dice["role"] == role)
-    found = dice[where if role == "in_domain" else where & (dice["target"] == target)]
-    return None if found.empty else found.iloc[0]
-
-
-def _cell(dice: pd.DataFrame, name: str, role: str, target: str) -> str:
-    row = _row(dice, name, role, target)
-    return "not run yet" if row is None else f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
 def _prediction(names: list[str], dice: pd.DataFrame) -> Iterator[str]:
@@ -152,7 +120,10 @@ def _inverts(name: str) -> bool:
 def _gains(dice: pd.DataFrame, name: str) -> dict[str, float]:
     """Dice above ERM's on each other sequence, and in-domain; empty while either was not run."""
     wanted = {"T1W": ("in_domain", "T1W"), **{place: ("target", place) for place in PLACES}}
-    rows = {key: (_row(dice, name, *where), _row(dice, "erm", *where)) for key, where in wanted.items()}
+    rows = {
+        key: (evidence.row(dice, *where, arm=name), evidence.row(dice, *where, arm="erm"))
+        for key, where in wanted.items()
+    }
     if any(own is None or base is None for own, base in rows.values()):
         return {}
     return {key: float(own["mean"] - base["mean"]) for key, (own, base) in rows.items() if own is not None}  # type: ignore[index]
@@ -164,7 +135,7 @@ def _is_away(gains: dict[str, float]) -> bool:
 
 def _test_time() -> Iterator[str]:
     """Methods that adapt norm layers, on a backbone whose norms have parameters."""
-    plan, dice = _read(TEST_TIME)
+    plan, dice = evidence.read("test_time")
     yield "## Test-time methods that adapt norm layers\n\n"
     yield "The norms of `unet_tiny` have neither scale nor shift: here such methods meet ERM on another backbone.\n\n"
     yield from _phantom([method["name"] for method in plan.config["methods"]], dice, plan)

@@ -1,0 +1,44 @@
+"""What the pages of evidence share: the plan and the table of a sweep, read from its ledger."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dgsweep.analysis.selection import selected_cases
+from dgsweep.analysis.tables import matrix
+from dgsweep.execution.prepare import prepare
+from dgsweep.plan.trial import Plan
+from dgsweep.records.ledger import Ledger
+
+ROOT = Path(__file__).parents[1]
+SWEEPS = ROOT / "examples" / "evidence"
+UNFINISHED = "not run yet"
+
+
+def read(name: str) -> tuple[Plan, pd.DataFrame]:
+    """The plan of a sweep of `examples/evidence`, and one row per arm, network and column: mean, low, high, repeats."""
+    prepared = prepare(SWEEPS / f"{name}.yaml")
+    ledger = Ledger(Path(prepared.config.output))
+    if not ledger.files.plan.exists():
+        return prepared.plan, pd.DataFrame()
+    plan = ledger.read_plan()
+    cases = selected_cases("source_val", plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
+    return prepared.plan, matrix(cases, plan) if len(cases) else pd.DataFrame()
+
+
+def row(dice: pd.DataFrame, role: str, target: str, **wanted: str) -> "pd.Series[Any] | None":
+    """The row of a target; in-domain there is one per arm. `wanted` are columns, `arm` without its setting."""
+    if dice.empty:
+        return None
+    named = dice.assign(arm=dice["arm"].astype(str).str.partition(" ")[0])
+    chosen = named[named["role"] == role]
+    chosen = chosen if role == "in_domain" else chosen[chosen["target"] == target]
+    for column, value in wanted.items():
+        chosen = chosen[chosen[column].astype(str) == value]
+    return None if chosen.empty else chosen.iloc[0]
+
+
+def dice_text(found: "pd.Series[Any] | None") -> str:
+    """Mean and interval, or that it was not run."""
+    return UNFINISHED if found is None else f"{found['mean']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
