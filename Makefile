@@ -40,6 +40,7 @@ arch: $(STAMP)
 
 conformance: $(STAMP)
 	for name in $$($(BIN)/dgsweep methods list --json | $(BIN)/python -c "import json, sys; print(*[m['name'] for m in json.load(sys.stdin)])"); do $(BIN)/dgsweep methods check $$name || exit 1; done
+	for name in $$($(BIN)/dgsweep networks list --json | $(BIN)/python -c "import json, sys; print(*[n['name'] for n in json.load(sys.stdin)])"); do $(BIN)/dgsweep networks check $$name || exit 1; done
 
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py

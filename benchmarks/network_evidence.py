@@ -38,14 +38,13 @@ def main() -> None:
 
 def _costs(names: list[str]) -> Iterator[str]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    where = (
-        torch.cuda.get_device_name() if device.type == "cuda" else f"{_processor()}, {torch.get_num_threads()} thread"
-    )
+    threads = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} thread(s)"
+    where = torch.cuda.get_device_name() if device.type == "cuda" else threads
     yield "## Cost of one patch\n\n"
     yield f"Patch {'x'.join(map(str, TASK.patch))}, batch 1, one input channel, two classes, published sizes. "
     yield f"FLOPs: {FLOPS_MEAN}. Memory: {MEMORY_MEANS}. "
-    yield f"Times are medians of {REPEATS} on {where}, in float32, and in brackets their ratio to `{PEER}`'s in the same "
-    yield "run; a step is forward, loss, backward and SGD.\n\n"
+    yield f"Times are medians of {REPEATS} on {where}, in float32, and in brackets their ratio to `{PEER}`'s in the "
+    yield "same run; a step is forward, loss, backward and SGD.\n\n"
     yield "| network | dims | parameters | FLOPs | memory | forward | step | checks | source |\n"
     yield "|---|---|---|---|---|---|---|---|---|\n"
     peer: tuple[float, float] | None = None
@@ -94,18 +93,14 @@ def _median(work: Any, device: torch.device) -> float:
     return statistics.median(times[1:])
 
 
-def _processor() -> str:
-    return platform.processor() or platform.machine()
-
-
 def _learning(names: list[str]) -> Iterator[str]:
     plan, dice = evidence.read("networks")
     config = plan.config
     patch = "x".join(map(str, config["data"]["patch"]))
     yield "## What each learns in one small budget\n\n"
     yield (
-        f"`erm` on T1W of all centers of the phantom, {config['budget']['steps']} steps of {config['training']['batch']} "
-        f"patches of {patch} voxels, AdamW at {config['training']['learning_rate']:g} for all, published sizes, from "
+        f"`erm` on T1W of all centers of the phantom, {config['budget']['steps']} steps of "
+        f"{config['training']['batch']} patches of {patch} voxels, AdamW at {config['training']['learning_rate']:g} for all, published sizes, from "
         "scratch. Mean Dice [95 % interval over patients] on test patients. It says that a backbone trains here, not "
         "which is best: the budget is far below what any of them needs, and one learning rate suits none of them in "
         "particular. [Its sweep](../examples/evidence/networks.yaml).\n\n"
