@@ -20,8 +20,8 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|tmp(?!/ray/))/\w")
 """Ray's own folder is the same on every machine."""
 VERBS = {
-    "data check", "data phantom", "methods check", "methods list", "methods new", "methods show", "networks check", "networks list",
-    "networks show", "plan", "report", "run", "status",
+    "data check", "data phantom", "methods check", "methods list", "methods new", "methods show", "networks check",
+    "networks list", "networks show", "plan", "report", "run", "status",
 }  # fmt: skip
 """Scripts rely on them: verbs may be added, none may go."""
 
