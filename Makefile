@@ -50,9 +50,7 @@ wheel: $(STAMP)
 
 evidence: $(STAMP)
 	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
-	$(BIN)/dgsweep run examples/evidence/sweep.yaml || true
-	$(BIN)/dgsweep run examples/evidence/test_time.yaml || true
-	$(BIN)/dgsweep run examples/evidence/networks.yaml || true
+	for sweep in sweep test_time swad networks; do $(BIN)/dgsweep run examples/evidence/$$sweep.yaml || true; done
 	$(BIN)/python benchmarks/method_evidence.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/network_evidence.py
 

@@ -278,6 +278,29 @@ def test_a_patch_that_the_network_cannot_take_is_refused_with_the_nearest(
     assert world.plan(backbones=networks, networks=["picky"], data={"manifest": "m.csv", "patch": own}).trials
 
 
+def test_a_method_that_follows_validation_is_refused_where_there_is_too_little_of_it(world) -> None:
+    declared = {"swad": world.method("swad", requires=Requires(min_validations=5))}
+    rough = {"budget": {"steps": 500}, "training": {"eval_every": 250}}
+    planned = world.plan(declared=declared, methods=["erm", "swad"], **rough)
+    assert {refusal.method for refusal in planned.refusals} == {"swad"}
+    assert "at least 5 of them, here 2; set training.eval_every to 100 or less" in planned.refusals[0].reason
+    fine = {"budget": {"steps": 500}, "training": {"eval_every": 100}}
+    assert not world.plan(declared=declared, methods=["erm", "swad"], **fine).refusals
+    few = world.data_set(patients=2, centers=1)
+    assert (
+        "no validation patient"
+        in world.plan(few, declared=declared, methods=["erm", "swad"], **fine).refusals[0].reason
+    )
+
+
+def test_a_method_that_averages_weights_is_refused_on_a_network_with_batch_norms(world) -> None:
+    declared = {"swad": world.method("swad", requires=Requires(no_batch_norms=True))}
+    backbones = {"batch": world.network("batch", batch_norms=True)}
+    planned = world.plan(declared=declared, backbones=backbones, methods=["swad"], networks=["batch", "nnunet"])
+    assert {refusal.network for refusal in planned.refusals} == {"batch"}
+    assert {trial.network for trial in planned.trials} == {"nnunet"}
+
+
 def test_a_plan_says_which_methods_learn_from_the_test_case_itself(world) -> None:
     declared = {"tta": world.method("tta", requires=Requires(test_time=True))}
     planned = world.plan(declared=declared, methods=["erm", "tta"])

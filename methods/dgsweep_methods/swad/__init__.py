@@ -1,6 +1,6 @@
 """SWAD: the mean of all weights that training passed through while the validation loss lay in its valley."""
 
-from dgsweep.method import Hyperparameter, MethodDeclaration
+from dgsweep.method import Hyperparameter, MethodDeclaration, Requires
 
 SOURCE = "Cha et al., NeurIPS 2021, released code"
 
@@ -21,6 +21,7 @@ DECLARATION = MethodDeclaration(
             default=0.3, low=0.0, high=10.0, help="the limit's distance above the valley's floor", source=SOURCE
         ),
     },
+    requires=Requires(min_validations=5, no_batch_norms=True),
     no_identity_reason="whether weights are averaged depends on the validation curve, not on a hyperparameter",
     own_test="closed_form",
 )

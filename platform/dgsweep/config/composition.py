@@ -84,5 +84,7 @@ def _requires(needs: Sequence[Requires]) -> Requires:
         reads_target=any(need.reads_target for need in needs),
         contrast_inversion=inverts,
         affine_norms=any(need.affine_norms for need in needs),
+        no_batch_norms=any(need.no_batch_norms for need in needs),
+        min_validations=max(need.min_validations for need in needs),
         test_time=any(need.test_time for need in needs),
     )

@@ -40,6 +40,10 @@ class Requires:
     """Whether the training input can show the structures with inverted contrast."""
     affine_norms: bool = False
     """Whether it adapts scale and shift of norm layers, so that the network must have some."""
+    no_batch_norms: bool = False
+    """Whether running statistics would no longer fit the weights that it ends with."""
+    min_validations: int = 0
+    """Least number of source validations within the budget, the last one included."""
     test_time: bool = False
     """Whether it changes the network for each test case, from that case's image alone."""
 
@@ -98,6 +102,8 @@ class NetworkDeclaration:
     """The option that counts resolutions, where each halves every axis; the multiple then follows from it."""
     affine_norms: bool = True
     """Whether its norm layers have a scale and a shift."""
+    batch_norms: bool = False
+    """Whether it keeps running statistics of its features."""
     licence: str = "Apache-2.0"
 
     def multiple_with(self, options: Mapping[str, Any]) -> tuple[int, int, int]:

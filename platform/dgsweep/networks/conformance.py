@@ -209,14 +209,17 @@ def predicts_slices_alone(declaration: NetworkDeclaration) -> NetworkCheck:
 
 
 def declares_its_norms(declaration: NetworkDeclaration) -> NetworkCheck:
-    """The declaration says whether norm layers have scale and shift."""
+    """The declaration says whether norm layers have scale and shift, and whether they keep running statistics."""
     network = make_network(declaration, smallest_patch(declaration))
     norms = [part for part in network.modules() if "Norm" in type(part).__name__]
     found = any(list(norm.parameters(recurse=False)) for norm in norms)
     bad = (
         [] if found == declaration.affine_norms else [f"affine_norms declared {declaration.affine_norms}, seen {found}"]
     )
-    return _result("norms", bad, "with scale and shift" if found else "without scale and shift")
+    running = any("running_mean" in name for name, _ in network.named_buffers())
+    bad += [] if running == declaration.batch_norms else [f"batch_norms declared {not running}, seen {running}"]
+    says = f"with{'' if found else 'out'} scale and shift, with{'' if running else 'out'} running statistics"
+    return _result("norms", bad, says)
 
 
 def can_be_counted(declaration: NetworkDeclaration) -> NetworkCheck:

@@ -15,7 +15,7 @@ from dgsweep.plan.draws import MethodEntry, TrialDraw, method_entries, resolved_
 from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem, planned_patch, working_spacing
 from dgsweep.plan.hyperparameters import resolve_values
 from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, score_fingerprints, train_fingerprint
-from dgsweep.plan.needs import panel_of, refusal_reason
+from dgsweep.plan.needs import Terms, panel_of, refusal_reason
 from dgsweep.plan.protocol import DomainSplit, domain_splits, group_domains
 from dgsweep.plan.rows import SourceRow, source_rows, usable_selection
 from dgsweep.plan.split import assign_roles
@@ -132,9 +132,13 @@ def _trials(
     """Trials in the order of running (defaults first, for all methods alike), and what was refused."""
     specs: list[TrialSpec] = []
     refusals: dict[tuple[str, ...], Refusal] = {}
+    resolved = resolved_training(config.training, config.budget.steps)
+    terms = Terms(
+        factors=config.protocol.factors, budget_steps=config.budget.steps, eval_every=int(resolved["eval_every"])
+    )
     groups = [(row, network, entry) for row in rows for network in backbones for entry in entries]
     for row, network, entry in groups:
-        reason = refusal_reason(entry.declaration.requires, network.declaration, row.cases, config.protocol.factors)
+        reason = refusal_reason(entry.declaration.requires, network.declaration, row.cases, terms)
         names = (entry.declaration.name, network.declaration.name)
         if reason:
             refused = Refusal(method=names[0], network=names[1], sources=row.split.sources, reason=reason)

@@ -1,13 +1,30 @@
 """What a method needs against what a split gives."""
 
+import math
+from dataclasses import dataclass
+
 from dgsweep.config.declaration import NetworkDeclaration, Requires
 from dgsweep.plan.roles import TrialCases
 from dgsweep.plan.trial import Panel
 
 
-def refusal_reason(requires: Requires, network: NetworkDeclaration, cases: TrialCases, factors: tuple[str, ...]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a sweep gives every method alike."""
+
+    factors: tuple[str, ...]
+    budget_steps: int
+    eval_every: int
+
+
+def refusal_reason(requires: Requires, network: NetworkDeclaration, cases: TrialCases, terms: Terms) -> str:
     """Why a method that requires this cannot run with the network on these cases, or '' when it can."""
-    return _missing_here(requires) or _unfit_network(requires, network, cases) or _too_few(requires, cases, factors)
+    return (
+        _missing_here(requires)
+        or _unfit_network(requires, network, cases)
+        or _too_few(requires, cases, terms.factors)
+        or _too_coarse(requires, cases, terms)
+    )
 
 
 def _missing_here(requires: Requires) -> str:
@@ -23,6 +40,8 @@ def _missing_here(requires: Requires) -> str:
 def _unfit_network(requires: Requires, network: NetworkDeclaration, cases: TrialCases) -> str:
     if requires.affine_norms and not network.affine_norms:
         return f"it adapts scale and shift of norm layers, and those of {network.name} have none"
+    if requires.no_batch_norms and network.batch_norms:
+        return f"it ends with averaged weights, which the running statistics of {network.name}'s batch norms do not fit"
     return _too_flat(network, cases)
 
 
@@ -31,6 +50,16 @@ def _too_few(requires: Requires, cases: TrialCases, factors: tuple[str, ...]) ->
     if len(domains) >= least:
         return ""
     return f"it needs at least {least} source domains with training cases; here: {_listed(domains)}"
+
+
+def _too_coarse(requires: Requires, cases: TrialCases, terms: Terms) -> str:
+    least, found = requires.min_validations, math.ceil(terms.budget_steps / terms.eval_every)
+    if not least or (cases.val and found >= least):
+        return ""
+    if not cases.val:
+        return "it follows the source validation, and no validation patient is left here"
+    advice = f"set training.eval_every to {max(1, terms.budget_steps // least)} or less"
+    return f"it follows the source validation and needs at least {least} of them, here {found}; {advice}"
 
 
 def _too_flat(network: NetworkDeclaration, cases: TrialCases) -> str:
