@@ -6,7 +6,6 @@ import sys
 import pytest
 import torch
 
-from dgsweep.errors import PlanError
 from dgsweep.method.base import Method
 from dgsweep.method.catalog import load_implementation, network_declaration, network_declarations
 from dgsweep.method.context import Context, Recipe
@@ -52,12 +51,6 @@ def test_the_finest_output_has_the_size_of_the_image_and_evaluation_has_no_other
     assert all(output.shape[:2] == (batch, 3) for output in outputs)
     with torch.no_grad():
         assert [output.shape for output in network.eval()(image)] == [(batch, 3, 32, 32, 16)]
-
-
-def test_nnunet_gives_an_output_a_level_but_the_two_coarsest():
-    # spacing 1,1,2 and patch 32,32,16: poolings 2,2,1 then 2,2,2 then 2,2,2 makes 4 levels, 2 outputs.
-    assert len(build("nnunet").train()(torch.randn(1, 2, 32, 32, 16))) == 2
-    assert len(build("nnunet", deep_supervision=False).train()(torch.randn(1, 2, 32, 32, 16))) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,17 +149,6 @@ def test_the_smallest_patch_of_the_declaration_works(name):
     patch = tuple(2 * side for side in network_declaration(name).patch_multiple)
     patch = tuple(max(side, 16) for side in patch)
     assert build(name, patch=patch).eval()(torch.randn(1, 2, *patch))[0].shape == (1, 3, *patch)
-
-
-def test_nnunet_refuses_a_patch_that_cannot_be_halved_twice():
-    with pytest.raises(PlanError, match="too small for nnunet"):
-        build("nnunet", patch=(4, 4, 4))
-
-
-def test_nnunet_has_the_published_number_of_parameters_of_the_plain_3d_unet():
-    # 128^3 at 1 mm, 6 levels 32..320: nnU-Net reports about 31 million parameters.
-    network = build("nnunet", patch=(128, 128, 128), options={}, in_channels=1)
-    assert 28e6 < count_parameters(network) < 33e6
 
 
 def test_optional_packages_are_hidden_from_monai_only_while_it_is_imported():

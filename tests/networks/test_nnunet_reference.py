@@ -1,0 +1,111 @@
+"""The nnU-Net family against dynamic-network-architectures, nnU-Net's own package, where it is installed."""
+
+import sys
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dgsweep.networks.base import NetworkTask, SegmentationNetwork
+from dgsweep.networks.builder import build_network, count_parameters
+from dgsweep.networks.nnunet import DECLARATION as NNUNET
+from dgsweep.networks.planned import planned_topology, planned_widths
+from dgsweep.networks.small import implementation_of
+from dgsweep.networks.topology import Topology
+
+SMALL = {"width": 4, "max_width": 16}
+
+
+class Anything(ModuleType):
+    """A module in which every name is there: the package imports timm for networks that are not compared here."""
+
+    def __getattr__(self, name: str) -> type:
+        return type(name, (), {})
+
+
+@pytest.fixture(scope="module")
+def unets() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("timm", "timm.layers", "timm.models", "timm.models.eva"):
+            if name not in sys.modules:
+                patched.setitem(sys.modules, name, Anything(name))
+        yield pytest.importorskip("dynamic_network_architectures.architectures.unet")
+
+
+def task_of(patch, spacing_mm, **options) -> NetworkTask:
+    return NetworkTask(in_channels=2, n_classes=3, patch=patch, spacing_mm=spacing_mm, options=options)
+
+
+def common(task: NetworkTask, topology: Topology) -> dict[str, object]:
+    """What nnU-Net's planner writes for any of its networks."""
+    flat = len(topology.strides[0]) == 2
+    return {
+        "input_channels": task.in_channels, "n_stages": len(topology.strides), "num_classes": task.n_classes,
+        "features_per_stage": planned_widths(task, topology), "kernel_sizes": topology.kernels,
+        "strides": topology.strides, "conv_op": nn.Conv2d if flat else nn.Conv3d, "conv_bias": True,
+        "norm_op": nn.InstanceNorm2d if flat else nn.InstanceNorm3d, "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": nn.LeakyReLU, "nonlin_kwargs": {"inplace": True}, "deep_supervision": True,
+    }  # fmt: skip
+
+
+def plain(unets: ModuleType, task: NetworkTask, topology: Topology) -> nn.Module:
+    return unets.PlainConvUNet(**common(task, topology), n_conv_per_stage=2, n_conv_per_stage_decoder=2)
+
+
+def in_order(network: nn.Module, image: Tensor) -> list[nn.Module]:
+    """Layers with weights in the order in which they work."""
+    layers: list[nn.Module] = []
+    handles = [
+        part.register_forward_hook(lambda layer, _input, _output: layers.append(layer))
+        for part in network.modules()
+        if isinstance(part, nn.modules.conv._ConvNd | nn.modules.instancenorm._InstanceNorm)
+    ]
+    network(image)
+    for handle in handles:
+        handle.remove()
+    return layers
+
+
+def compared(network: SegmentationNetwork, other: nn.Module, image: Tensor, slices=lambda image: image) -> SimpleNamespace:
+    """Outputs of both, with all values of `other` drawn anew and copied into the network."""
+    own, theirs = in_order(network.train(), image), in_order(other.train(), slices(image))
+    for mine, source in zip(own, theirs, strict=True):
+        for value in source.parameters():
+            nn.init.normal_(value, std=0.3)
+        mine.load_state_dict(source.state_dict())
+    with torch.no_grad():
+        return SimpleNamespace(own=network(image), theirs=other(slices(image)), last=own[-1])
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.0, 1.0, 4.0)])
+def test_nnunet_computes_what_plainconvunet_computes(unets, spacing_mm):
+    task = task_of((32, 32, 16), spacing_mm, **SMALL, generation="v2")
+    other = plain(unets, task, planned_topology("nnunet", task.patch, task.spacing_mm))
+    network = build_network(NNUNET, implementation_of(NNUNET), task, seed=0)
+    assert count_parameters(network) == count_parameters(other)
+    found = compared(network, other, torch.randn(2, 2, 32, 32, 16))
+    assert len(found.own) == len(found.theirs) > 2
+    for mine, theirs in zip(found.own, found.theirs, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found.own[0], found.theirs[0] + 0.01, rtol=1e-4, atol=1e-4)
+
+
+def test_nnunet_v1_is_another_network_where_kernels_differ(unets):
+    task = task_of((32, 32, 16), (1.0, 1.0, 4.0), **SMALL, generation="v1")
+    other = plain(unets, task, planned_topology("nnunet", task.patch, task.spacing_mm))
+    assert count_parameters(build_network(NNUNET, implementation_of(NNUNET), task, seed=0)) != count_parameters(other)
+
+
+@pytest.mark.parametrize(
+    ("patch", "spacing_mm", "parameters"),
+    [((224, 224, 32), (1.0, 1.0, 4.0), 30_748_554), ((128, 128, 128), (1.0, 1.0, 1.0), 31_195_594)],
+)
+def test_the_numbers_that_other_tests_rest_on_are_those_of_plainconvunet(unets, patch, spacing_mm, parameters):
+    task = NetworkTask(
+        in_channels=1, n_classes=2, patch=patch, spacing_mm=spacing_mm, options={"width": 32, "max_width": 320}
+    )
+    with torch.device("meta"):
+        other = plain(unets, task, planned_topology("nnunet", patch, spacing_mm))
+    assert count_parameters(other) == parameters
