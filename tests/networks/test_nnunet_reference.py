@@ -68,7 +68,9 @@ def in_order(network: nn.Module, image: Tensor) -> list[nn.Module]:
     return layers
 
 
-def compared(network: SegmentationNetwork, other: nn.Module, image: Tensor, slices=lambda image: image) -> SimpleNamespace:
+def compared(
+    network: SegmentationNetwork, other: nn.Module, image: Tensor, slices=lambda image: image
+) -> SimpleNamespace:
     """Outputs of both, with all values of `other` drawn anew and copied into the network."""
     own, theirs = in_order(network.train(), image), in_order(other.train(), slices(image))
     for mine, source in zip(own, theirs, strict=True):

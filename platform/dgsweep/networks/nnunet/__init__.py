@@ -17,7 +17,7 @@ DECLARATION = NetworkDeclaration(
         "generation": Hyperparameter(
             default="v2",
             choices=("v2", "v1"),
-            help="v1: a decoder stage has the kernel of the level below; no bias in transposed convolutions and outputs",
+            help="v1: decoder kernels of the level below, no bias in transposed convolutions and outputs",
             source="dynamic-network-architectures PlainConvUNet; nnU-Net v1 Generic_UNet",
         ),
     },
