@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 from dgsweep.networks.builder import build_network, count_parameters
 from dgsweep.networks.nnunet import DECLARATION as NNUNET
+from dgsweep.networks.nnunet_2d import DECLARATION as NNUNET_2D
 from dgsweep.networks.planned import planned_topology, planned_widths
 from dgsweep.networks.small import implementation_of
 from dgsweep.networks.topology import Topology
@@ -100,14 +101,31 @@ def test_nnunet_v1_is_another_network_where_kernels_differ(unets):
     assert count_parameters(build_network(NNUNET, implementation_of(NNUNET), task, seed=0)) != count_parameters(other)
 
 
+def test_nnunet_2d_computes_what_plainconvunet_computes_on_each_slice(unets):
+    task = task_of((32, 48, 3), (1.0, 1.0, 5.0), **SMALL)
+    other = plain(unets, task, planned_topology("nnunet_2d", (32, 48), (1.0, 1.0)))
+    network = build_network(NNUNET_2D, implementation_of(NNUNET_2D), task, seed=0)
+    found = compared(network, other, torch.randn(2, 2, 32, 48, 3), slices=network.core.to_slices)
+    assert count_parameters(network) == count_parameters(other)
+    for mine, theirs in zip(found.own, found.theirs, strict=True):
+        assert torch.allclose(network.core.to_slices(mine), theirs, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(network.core.to_slices(mine.flip(-1)), theirs, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
-    ("patch", "spacing_mm", "parameters"),
-    [((224, 224, 32), (1.0, 1.0, 4.0), 30_748_554), ((128, 128, 128), (1.0, 1.0, 1.0), 31_195_594)],
+    ("patch", "spacing_mm", "widest", "parameters"),
+    [
+        ((224, 224, 32), (1.0, 1.0, 4.0), 320, 30_748_554),
+        ((128, 128, 128), (1.0, 1.0, 1.0), 320, 31_195_594),
+        ((512, 512), (0.8, 0.8), 512, 46_324_558),
+        ((256, 256), (0.8, 0.8), 512, 33_471_820),
+    ],
 )
-def test_the_numbers_that_other_tests_rest_on_are_those_of_plainconvunet(unets, patch, spacing_mm, parameters):
+def test_the_numbers_that_other_tests_rest_on_are_those_of_plainconvunet(unets, patch, spacing_mm, widest, parameters):
     task = NetworkTask(
-        in_channels=1, n_classes=2, patch=patch, spacing_mm=spacing_mm, options={"width": 32, "max_width": 320}
+        in_channels=1, n_classes=2, patch=(1, 1, 1), spacing_mm=(1, 1, 1), options={"width": 32, "max_width": widest}
     )
+    topology = planned_topology("nnunet", patch, spacing_mm, most=5 if len(patch) == 3 else 7)
     with torch.device("meta"):
-        other = plain(unets, task, planned_topology("nnunet", patch, spacing_mm))
+        other = plain(unets, task, topology)
     assert count_parameters(other) == parameters
