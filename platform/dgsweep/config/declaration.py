@@ -98,6 +98,10 @@ class NetworkDeclaration:
     """Each axis of the patch must have at least this many voxels (x, y, z)."""
     least_voxels: int = 1
     """Voxels that patch / multiple must leave: 2 where an instance norm sits at the lowest resolution of a volume."""
+    planned_side: int = 128
+    """Side at most of a patch that is planned from the data."""
+    planned_voxels: int = 128 * 128 * 64
+    """Voxels at most of a patch that is planned from the data."""
     levels_option: str = ""
     """The option that counts resolutions, where each halves every axis; the multiple then follows from it."""
     affine_norms: bool = True

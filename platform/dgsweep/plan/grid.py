@@ -24,10 +24,6 @@ class NetworkEntry:
         return self.declaration.multiple_with(self.options)
 
 
-MAX_PATCH_SIDE = 128
-MAX_PATCH_VOXELS = 128 * 128 * 64
-
-
 def working_spacing(data: DataConfig, train: Sequence[CaseInfo]) -> Triple:
     """Spacing (x, y, z) in mm: the configured one, or the median of the training cases, axis by axis."""
     if data.spacing_mm is not None:
@@ -39,16 +35,16 @@ def working_spacing(data: DataConfig, train: Sequence[CaseInfo]) -> Triple:
 def planned_patch(train: Sequence[CaseInfo], spacing_mm: Triple, network: NetworkEntry) -> IntTriple:
     """Patch (x, y, z) in voxels: the median resampled shape, capped, floored to what the network can take.
 
-    The longest side gives way, one multiple at a time, until the patch has at most 128 * 128 * 64 voxels.
+    The longest side gives way, one multiple at a time, until the patch has at most the network's `planned_voxels`.
     """
     multiple, least = network.multiple, network.declaration.least_patch
     smallest = [max(math.ceil(low / unit), 1) * unit for low, unit in zip(least, multiple, strict=True)]
     sides = []
     for axis in range(3):
         extents = [case.shape[axis] * case.spacing_mm[axis] / spacing_mm[axis] for case in train]
-        side = min(MAX_PATCH_SIDE, round(statistics.median(extents)))
+        side = min(network.declaration.planned_side, round(statistics.median(extents)))
         sides.append(max(smallest[axis], side // multiple[axis] * multiple[axis]))
-    while math.prod(sides) > MAX_PATCH_VOXELS:
+    while math.prod(sides) > network.declaration.planned_voxels:
         shrinkable = [axis for axis in range(3) if sides[axis] > smallest[axis]]
         if not shrinkable:
             break
