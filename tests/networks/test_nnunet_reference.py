@@ -12,6 +12,7 @@ from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 from dgsweep.networks.builder import build_network, count_parameters
 from dgsweep.networks.nnunet import DECLARATION as NNUNET
 from dgsweep.networks.nnunet_2d import DECLARATION as NNUNET_2D
+from dgsweep.networks.nnunet_resenc_m import DECLARATION as RESENC
 from dgsweep.networks.planned import planned_topology, planned_widths
 from dgsweep.networks.small import implementation_of
 from dgsweep.networks.topology import Topology
@@ -53,6 +54,11 @@ def common(task: NetworkTask, topology: Topology) -> dict[str, object]:
 
 def plain(unets: ModuleType, task: NetworkTask, topology: Topology) -> nn.Module:
     return unets.PlainConvUNet(**common(task, topology), n_conv_per_stage=2, n_conv_per_stage_decoder=2)
+
+
+def residual(unets: ModuleType, task: NetworkTask, topology: Topology) -> nn.Module:
+    blocks = (1, 3, 4, 6, 6, 6)[: len(topology.strides)]
+    return unets.ResidualEncoderUNet(**common(task, topology), n_blocks_per_stage=blocks, n_conv_per_stage_decoder=1)
 
 
 def in_order(network: nn.Module, image: Tensor) -> list[nn.Module]:
@@ -112,6 +118,34 @@ def test_nnunet_2d_computes_what_plainconvunet_computes_on_each_slice(unets):
         assert not torch.allclose(network.core.to_slices(mine.flip(-1)), theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.0, 1.0, 4.0)])
+def test_nnunet_resenc_computes_what_residualencoderunet_computes(unets, spacing_mm):
+    task = task_of((32, 32, 16), spacing_mm, **SMALL)
+    other = residual(unets, task, planned_topology("nnunet_resenc_m", task.patch, task.spacing_mm))
+    network = build_network(RESENC, implementation_of(RESENC), task, seed=0)
+    assert count_parameters(network) == count_parameters(other)
+    found = compared(network, other, torch.randn(2, 2, 32, 32, 16))
+    assert len(found.own) == len(found.theirs) > 2
+    for mine, theirs in zip(found.own, found.theirs, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found.own[0], found.theirs[0] + 0.01, rtol=1e-4, atol=1e-4)
+
+
+def test_nnunet_resenc_starts_as_residualencoderunet_does(unets):
+    task = task_of((16, 16, 16), (1.0, 1.0, 1.0), **SMALL)
+    other = residual(unets, task, planned_topology("nnunet_resenc_m", task.patch, task.spacing_mm))
+    other.apply(other.initialize)
+    network = build_network(RESENC, implementation_of(RESENC), task, seed=0)
+    image = torch.randn(1, 2, 16, 16, 16)
+    for mine, theirs in zip(in_order(network, image), in_order(other, image), strict=True):
+        for value, wanted in zip(mine.parameters(), theirs.parameters(), strict=True):
+            if wanted.unique().numel() == 1:  # biases, and scales and shifts of norms
+                assert torch.equal(value, wanted)
+            elif wanted.numel() > 500:
+                assert torch.allclose(value.std(), wanted.std(), rtol=0.15)
+                assert not torch.equal(value, wanted)
+
+
 @pytest.mark.parametrize(
     ("patch", "spacing_mm", "widest", "parameters"),
     [
@@ -128,4 +162,17 @@ def test_the_numbers_that_other_tests_rest_on_are_those_of_plainconvunet(unets, 
     topology = planned_topology("nnunet", patch, spacing_mm, most=5 if len(patch) == 3 else 7)
     with torch.device("meta"):
         other = plain(unets, task, topology)
+    assert count_parameters(other) == parameters
+
+
+@pytest.mark.parametrize(
+    ("patch", "spacing_mm", "parameters"),
+    [((224, 224, 32), (1.0, 1.0, 4.0), 101_681_546), ((160, 160, 160), (1.0, 1.0, 1.0), 102_349_770)],
+)
+def test_the_numbers_that_other_tests_rest_on_are_those_of_residualencoderunet(unets, patch, spacing_mm, parameters):
+    task = NetworkTask(
+        in_channels=1, n_classes=2, patch=patch, spacing_mm=spacing_mm, options={"width": 32, "max_width": 320}
+    )
+    with torch.device("meta"):
+        other = residual(unets, task, planned_topology("nnunet", patch, spacing_mm))
     assert count_parameters(other) == parameters
