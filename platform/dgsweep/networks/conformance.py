@@ -134,7 +134,8 @@ def _flat(network: nn.Module) -> Tensor:
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+    """Equal but for rounding, which grows with the largest value."""
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5 * max(1.0, float(other.abs().max())))
 
 
 def fires_its_taps(declaration: NetworkDeclaration) -> NetworkCheck:
