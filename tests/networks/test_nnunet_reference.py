@@ -1,4 +1,7 @@
-"""The nnU-Net family against dynamic-network-architectures, nnU-Net's own package, where it is installed."""
+"""The nnU-Net family against nnU-Net's own code, where it is installed.
+
+That is dynamic-network-architectures (v2) and nnunet 1.7.1 (v1, whose residual U-Net LinTransUNet was made from).
+"""
 
 import sys
 from collections.abc import Iterator
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 from dgsweep.networks.builder import build_network, count_parameters
+from dgsweep.networks.lintransunet import DECLARATION as LINTRANSUNET
 from dgsweep.networks.nnunet import DECLARATION as NNUNET
 from dgsweep.networks.nnunet_2d import DECLARATION as NNUNET_2D
 from dgsweep.networks.nnunet_resenc_m import DECLARATION as RESENC
@@ -21,19 +25,39 @@ SMALL = {"width": 4, "max_width": 16}
 
 
 class Anything(ModuleType):
-    """A module in which every name is there: the package imports timm for networks that are not compared here."""
+    """A module in which every name is there: the packages import much that what is compared here does not use."""
 
     def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return type(name, (), {})
+
+
+V1_UNUSED = (
+    "batchgenerators", "batchgenerators.augmentations", "batchgenerators.augmentations.utils", "scipy.ndimage.filters",
+    "nnunet.training.loss_functions.dice_loss", "nnunet.utilities.nd_softmax",
+)  # fmt: skip
+V2_UNUSED = ("timm", "timm.layers", "timm.models", "timm.models.eva")
 
 
 @pytest.fixture(scope="module")
 def unets() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patched:
-        for name in ("timm", "timm.layers", "timm.models", "timm.models.eva"):
-            if name not in sys.modules:
-                patched.setitem(sys.modules, name, Anything(name))
+        for name in V2_UNUSED:
+            patched.setitem(sys.modules, name, sys.modules.get(name, Anything(name)))
         yield pytest.importorskip("dynamic_network_architectures.architectures.unet")
+
+
+@pytest.fixture(scope="module")
+def unets_v1() -> Iterator[SimpleNamespace]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name in V1_UNUSED:
+            patched.setitem(sys.modules, name, sys.modules.get(name, Anything(name)))
+        folder = "nnunet.network_architecture"
+        plain, residual = (
+            pytest.importorskip(f"{folder}.{name}") for name in ("generic_UNet", "generic_modular_residual_UNet")
+        )
+        yield SimpleNamespace(Generic_UNet=plain.Generic_UNet, ResidualUNet=residual.ResidualUNet)
 
 
 def task_of(patch, spacing_mm, **options) -> NetworkTask:
@@ -99,6 +123,64 @@ def test_nnunet_computes_what_plainconvunet_computes(unets, spacing_mm):
     for mine, theirs in zip(found.own, found.theirs, strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found.own[0], found.theirs[0] + 0.01, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.0, 1.0, 4.0)])
+def test_nnunet_v1_computes_what_generic_unet_computes(unets_v1, spacing_mm):
+    task = task_of((32, 32, 16), spacing_mm, **SMALL, generation="v1")
+    topology = planned_topology("nnunet", task.patch, spacing_mm)
+    other = unets_v1.Generic_UNet(
+        2, 4, 3, len(topology.strides) - 1, conv_op=nn.Conv3d, norm_op=nn.InstanceNorm3d, dropout_op=nn.Dropout3d,
+        dropout_op_kwargs={"p": 0}, final_nonlin=lambda logits: logits, pool_op_kernel_sizes=topology.strides[1:],
+        conv_kernel_sizes=topology.kernels, convolutional_pooling=True, convolutional_upsampling=True,
+        max_num_features=16, weightInitializer=None,
+    )  # fmt: skip
+    network = build_network(NNUNET, implementation_of(NNUNET), task, seed=0)
+    assert count_parameters(network) == count_parameters(other)
+    found = compared(network, other, torch.randn(2, 2, 32, 32, 16))
+    for mine, theirs in zip(found.own, found.theirs, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(mine, theirs + 0.01, rtol=1e-4, atol=1e-4)
+
+
+def residual_v1(unets_v1: SimpleNamespace, task: NetworkTask, topology: Topology) -> nn.Module:
+    """The network from which LinTransUNet was made; its outputs have a bias, those of LinTransUNet have none."""
+    props = {
+        "conv_op": nn.Conv3d, "conv_op_kwargs": {"stride": 1, "dilation": 1, "bias": True},
+        "norm_op": nn.InstanceNorm3d, "norm_op_kwargs": {"eps": 1e-5, "affine": True}, "dropout_op": nn.Dropout3d,
+        "dropout_op_kwargs": {"p": 0}, "nonlin": nn.LeakyReLU, "nonlin_kwargs": {"negative_slope": 0.01},
+    }  # fmt: skip
+    widths = planned_widths(task, topology)
+    network: nn.Module = unets_v1.ResidualUNet(
+        task.in_channels, widths[0], [2] * len(widths), 2, topology.strides, topology.kernels, props, task.n_classes,
+        None, True, max_features=task.options["max_width"],
+    )  # fmt: skip
+    for head in [*network.decoder.deep_supervision_outputs, network.decoder.segmentation_output]:
+        head.register_parameter("bias", None)
+    return network
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.0, 1.0, 4.0)])
+def test_lintransunet_without_gates_computes_what_the_residual_unet_of_v1_computes(unets_v1, spacing_mm):
+    task = task_of((32, 32, 16), spacing_mm, **{**LINTRANSUNET.small, "max_width": 16})
+    other = residual_v1(unets_v1, task, planned_topology("lintransunet", task.patch, spacing_mm))
+    network = build_network(LINTRANSUNET, implementation_of(LINTRANSUNET), task, seed=0)
+    for stage in network.core.decoder:
+        stage.gate = None
+    assert count_parameters(network) == count_parameters(other)
+    found = compared(network, other, torch.randn(2, 2, 32, 32, 16))
+    for mine, theirs in zip(found.own, found.theirs, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(mine, theirs + 0.01, rtol=1e-4, atol=1e-4)
+
+
+def test_the_number_that_the_test_of_lintransunet_rests_on_is_that_of_the_residual_unet_of_v1(unets_v1):
+    task = NetworkTask(
+        in_channels=1, n_classes=2, patch=(1, 1, 1), spacing_mm=(1, 1, 1), options={"width": 32, "max_width": 512}
+    )
+    with torch.device("meta"):
+        other = residual_v1(unets_v1, task, planned_topology("lintransunet", (224, 224, 32), (1.0, 1.0, 4.0)))
+    assert count_parameters(other) == 112_291_776
 
 
 def test_nnunet_v1_is_another_network_where_kernels_differ(unets):
