@@ -278,6 +278,18 @@ def test_a_patch_that_the_network_cannot_take_is_refused_with_the_nearest(
     assert world.plan(backbones=networks, networks=["picky"], data={"manifest": "m.csv", "patch": own}).trials
 
 
+@pytest.mark.parametrize(
+    ("dims", "halvings", "patch"), [(3, 4, (112, 80, 48)), (3, 0, (116, 92, 52)), (2, 4, (112, 80, 52))]
+)
+def test_a_network_that_pools_whole_sides_only_is_planned_on_sides_that_can_be_halved(
+    world, dims, halvings, patch
+) -> None:
+    pooled = world.network("pooled", patch_multiple=(4, 4, 4), planned_halvings=halvings, dims=dims)
+    cases = [replace(case, shape=(116, 92, 52)) for case in world.data_set()]
+    planned = world.plan(cases=cases, backbones={"pooled": pooled}, networks=["pooled"])
+    assert {trial.preprocessing.patch for trial in planned.trials} == {patch}
+
+
 def test_a_method_that_follows_validation_is_refused_where_there_is_too_little_of_it(world) -> None:
     declared = {"swad": world.method("swad", requires=Requires(min_validations=5))}
     rough = {"budget": {"steps": 500}, "training": {"eval_every": 250}}

@@ -98,6 +98,9 @@ class NetworkDeclaration:
     """Each axis of the patch must have at least this many voxels (x, y, z)."""
     least_voxels: int = 1
     """Voxels that patch / multiple must leave: 2 where an instance norm sits at the lowest resolution of a volume."""
+    planned_halvings: int = 0
+    """Planned sides are floored so that they can be halved this often, as far as a quarter of them has a voxel left:
+    for a topology that pools only where sides stay whole."""
     planned_side: int = 128
     """Side at most of a patch that is planned from the data."""
     planned_voxels: int = 128 * 128 * 64

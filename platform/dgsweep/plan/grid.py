@@ -39,18 +39,29 @@ def planned_patch(train: Sequence[CaseInfo], spacing_mm: Triple, network: Networ
     """
     multiple, least = network.multiple, network.declaration.least_patch
     smallest = [max(math.ceil(low / unit), 1) * unit for low, unit in zip(least, multiple, strict=True)]
-    sides = []
+    sides, steps = list[int](), list[int]()
     for axis in range(3):
         extents = [case.shape[axis] * case.spacing_mm[axis] / spacing_mm[axis] for case in train]
         side = min(network.declaration.planned_side, round(statistics.median(extents)))
-        sides.append(max(smallest[axis], side // multiple[axis] * multiple[axis]))
+        halvings = network.declaration.planned_halvings if axis < network.declaration.dims else 0
+        steps.append(_planned_step(side, multiple[axis], halvings))
+        sides.append(max(smallest[axis], side // steps[axis] * steps[axis]))
     while math.prod(sides) > network.declaration.planned_voxels:
-        shrinkable = [axis for axis in range(3) if sides[axis] > smallest[axis]]
+        shrinkable = [axis for axis in range(3) if sides[axis] - steps[axis] >= smallest[axis]]
         if not shrinkable:
             break
         longest = max(shrinkable, key=lambda axis: (sides[axis], -axis))
-        sides[longest] -= multiple[longest]
+        sides[longest] -= steps[longest]
     return nearest_patch((sides[0], sides[1], sides[2]), network)
+
+
+def _planned_step(side: int, multiple: int, halvings: int) -> int:
+    """The multiple of 2^k for the largest k up to `halvings` with 2^k <= side / 4; e.g. 116 -> 16 (112), 40 -> 8."""
+    step = multiple
+    for k in range(halvings + 1):
+        if 2**k <= side / 4 and 2**k % multiple == 0:
+            step = 2**k
+    return step
 
 
 def patch_problem(patch: IntTriple, network: NetworkEntry) -> str:

@@ -38,6 +38,7 @@ DECLARATION = NetworkDeclaration(
         ),
     },
     patch_multiple=(4, 4, 4),
+    planned_halvings=4,
     least_patch=(16, 16, 4),
     small={"width": 8, "layers": 2, "attention_stages": 1},
 )

@@ -22,6 +22,7 @@ DECLARATION = NetworkDeclaration(
         ),
     },
     patch_multiple=(4, 4, 4),
+    planned_halvings=4,
     least_patch=(16, 16, 4),
     small={"width": 4},
 )

@@ -17,6 +17,7 @@ DECLARATION = NetworkDeclaration(
         "max_width": Hyperparameter(default=512, low=16, high=512, help="channels at most", source=PAPER),
     },
     patch_multiple=(4, 4, 1),
+    planned_halvings=4,
     least_patch=(16, 16, 1),
     small={"width": 4},
 )

@@ -34,6 +34,7 @@ DECLARATION = NetworkDeclaration(
         "layers": Hyperparameter(default=8, low=1, high=16, help="attention layers", source=CODE),
     },
     patch_multiple=(4, 4, 4),
+    planned_halvings=4,
     least_patch=(16, 16, 4),
     small={"width": 4, "token_width": 32, "layers": 2},
 )
