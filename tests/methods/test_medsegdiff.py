@@ -11,6 +11,8 @@ from torch import nn
 from dgsweep.method.base import Batch
 from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch
 from dgsweep.method.context import Context, Recipe
+from dgsweep.networks.medsegdiff import DECLARATION as NETWORK
+from dgsweep.networks.small import make_network
 from dgsweep_methods.medsegdiff import DECLARATION
 from dgsweep_methods.medsegdiff.diffusion import (
     cleaned,
@@ -204,3 +206,21 @@ def test_one_view_is_asked_for():
     views = [*method.views(make_context(method), batch)] * 2
     with pytest.raises(ValueError, match="one view"):
         method.loss(make_context(method), batch, views)
+
+
+def test_method_and_network_train_and_predict_together():
+    patch, method = (64, 64, 2), make_method(DECLARATION, {"sampling_steps": 2})
+    network = make_network(NETWORK, patch).train()
+    recipe = Recipe(budget_steps=2, optimizer="adamw", learning_rate=1e-3, patch=patch)
+    ctx = Context(network, method, recipe, n_domains=1)
+    image = torch.randn(1, 2, *patch, generator=GENERATOR)
+    label = torch.randint(3, (1, *patch), generator=GENERATOR)
+    batch = Batch(image=image, label=label, domain=torch.zeros(1, dtype=torch.long), case_ids=("a",))
+    for _ in range(2):
+        ctx.run_step(batch)
+    assert int(ctx.first_bad_step) < 0
+    assert ctx.active_steps == 2
+    with torch.no_grad():
+        found = method.predict_case(ctx, torch.randn(2, 70, 64, 3, generator=GENERATOR))
+    assert found.shape == (3, 70, 64, 3)
+    assert torch.allclose(found.sum(dim=0), torch.ones(70, 64, 3), atol=1e-5)

@@ -42,4 +42,5 @@ DECLARATION = NetworkDeclaration(
     small={"size": "b1", "width": 4, "decoder_width": 4, "drop_path": 0.0, "dropout": 0.0},
     patch_multiple=(32, 32, 1),
     least_patch=(64, 64, 1),
+    batch_norms=True,
 )
