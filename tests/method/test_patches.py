@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dgsweep.method.patches import padded, random_patch, tiles
+from dgsweep.method.patches import by_tiles, padded, random_patch, tiles
 
 PATCH = (4, 5, 6)
 
@@ -42,3 +42,17 @@ def test_without_a_size_the_case_itself_is_the_patch():
     image = numbered(3, 4, 5)
     assert next(tiles(image, None)) is image
     assert random_patch(image, None, torch.Generator()) is image
+
+
+@pytest.mark.parametrize("size", [(5, 6, 7), (3, 9, 4)])
+def test_what_is_predicted_by_tiles_lies_where_it_was_cut(size):
+    image = torch.randn(1, 2, *size, generator=torch.Generator().manual_seed(0))
+    found = by_tiles(image, (4, 4, 4), lambda tile: 2.0 * tile[:, :1])
+    assert torch.allclose(found, 2.0 * image[:, :1])
+    assert torch.equal(by_tiles(image, None, lambda tile: tile + 1.0), image + 1.0)
+
+
+def test_overlapping_tiles_are_averaged():
+    numbers = iter([1.0, 3.0])
+    found = by_tiles(torch.zeros(1, 1, 6, 1, 1), (4, 1, 1), lambda tile: torch.full_like(tile, next(numbers)))
+    assert found.flatten().tolist() == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]

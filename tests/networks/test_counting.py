@@ -37,20 +37,25 @@ def test_an_activation_counts_nothing():
 
 
 class Attention(nn.Module):
-    """One head over the voxels as tokens."""
+    """Attention over the voxels as tokens; with heads as an axis, or as one without."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: int) -> None:
         super().__init__()
+        self.heads = heads
         self.last = nn.Linear(2, 3)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         tokens = image.flatten(2).movedim(1, 2)
+        if self.heads:
+            tokens = tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
         mixed = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        mixed = mixed.transpose(1, 2).flatten(2) if self.heads else mixed
         return self.last(mixed).movedim(2, 1).unflatten(2, PATCH)
 
 
-def test_attention_counts_both_of_its_products():
-    core = Attention()
+@pytest.mark.parametrize("heads", [0, 1, 2])
+def test_attention_counts_both_of_its_products(heads):
+    core = Attention(heads)
     found = cost(SegmentationNetwork(core, {"stem": core.last}), TASK)
     assert found.flops == 2 * VOXELS * VOXELS * 2 + VOXELS * 2 * 3
 

@@ -66,11 +66,13 @@ METHODS = {
     ),
     "pair": method("pair", requires=Requires(min_source_domains=2)),
     "norms": method("norms", requires=Requires(affine_norms=True)),
+    "noise": method("noise", requires=Requires(denoiser=True)),
     "both": method("both", variants=("paper", "as_shipped")),
 }
 NETWORKS = {
     "nnunet": network("nnunet", patch_multiple=(16, 16, 8)),
     "tiny": network("tiny", patch_multiple=(4, 4, 4), affine_norms=False),
+    "denoiser": network("denoiser", patch_multiple=(16, 16, 8), denoises=True),
 }
 SPACES = {
     "mix": SearchSpace(method="mix", distributions={"alpha": FloatDistribution(0.0, 1.0)}),

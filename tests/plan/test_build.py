@@ -415,3 +415,12 @@ def test_totals_count_trials_steps_and_forward_passes(world) -> None:
     planned = world.plan(search={"trials": 2}, budget={"steps": 10}, training={"batch": 4})
     totals = plan_totals(planned, {"erm": costly})
     assert (totals["cells"], totals["trials"], totals["steps"], totals["forward_passes"]) == (3, 6, 60, 120)
+
+
+def test_a_method_that_denoises_is_refused_on_a_network_that_does_not(world) -> None:
+    planned = world.plan(methods=["noise", "erm"], networks=["tiny", "denoiser"])
+    assert {(spec.method, spec.network) for spec in planned.trials} == {
+        ("noise", "denoiser"), ("erm", "tiny"), ("erm", "denoiser"),
+    }  # fmt: skip
+    (reason,) = {refusal.reason for refusal in planned.refusals}
+    assert reason == "it needs a network that removes noise from a mask, such as medsegdiff, and tiny does not"

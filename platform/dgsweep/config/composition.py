@@ -87,4 +87,5 @@ def _requires(needs: Sequence[Requires]) -> Requires:
         no_batch_norms=any(need.no_batch_norms for need in needs),
         min_validations=max(need.min_validations for need in needs),
         test_time=any(need.test_time for need in needs),
+        denoiser=any(need.denoiser for need in needs),
     )

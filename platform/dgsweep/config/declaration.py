@@ -46,6 +46,8 @@ class Requires:
     """Least number of source validations within the budget, the last one included."""
     test_time: bool = False
     """Whether it changes the network for each test case, from that case's image alone."""
+    denoiser: bool = False
+    """Whether the network must be one that removes noise from a mask (`NetworkDeclaration.denoises`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,8 @@ class NetworkDeclaration:
     """Whether its norm layers have a scale and a shift."""
     batch_norms: bool = False
     """Whether it keeps running statistics of its features."""
+    denoises: bool = False
+    """Whether it can be told a noisy mask to clean: it is a `dgsweep.method.networks.Denoiser`."""
     licence: str = "Apache-2.0"
 
     def multiple_with(self, options: Mapping[str, Any]) -> tuple[int, int, int]:

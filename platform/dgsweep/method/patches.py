@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -27,6 +27,32 @@ def tiles(image: Tensor, patch: Size | None) -> Iterator[Tensor]:
     starts = [_starts(length, side) for length, side in zip(image.shape[2:], patch, strict=True)]
     for corner in itertools.product(*starts):
         yield _cut(image, corner, patch)
+
+
+def by_tiles(image: Tensor, patch: Size | None, predict: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `predict` makes of patches (1, C, x, y, z) that cover the case, put together; the mean where they overlap.
+
+    Args:
+        image: (1, C, X, Y, Z).
+        patch: their size (x, y, z); without one, the case is predicted in one piece.
+        predict: gives (1, K, x, y, z).
+
+    Returns:
+        (1, K, X, Y, Z).
+    """
+    if patch is None:
+        return predict(image)
+    room = padded(image, patch)
+    starts = [_starts(length, side) for length, side in zip(room.shape[2:], patch, strict=True)]
+    whole, seen = image.new_zeros(()), image.new_zeros(1, 1, *room.shape[2:])
+    for corner in itertools.product(*starts):
+        part = predict(_cut(room, corner, patch))
+        if not whole.ndim:
+            whole = part.new_zeros(1, part.shape[1], *room.shape[2:])
+        _cut(whole, corner, patch).add_(part)
+        _cut(seen, corner, patch).add_(1.0)
+    edges = [(own - length) // 2 for own, length in zip(room.shape[2:], image.shape[2:], strict=True)]
+    return _cut(whole / seen, tuple(edges), (image.shape[2], image.shape[3], image.shape[4]))
 
 
 def random_patch(image: Tensor, patch: Size | None, generator: torch.Generator) -> Tensor:

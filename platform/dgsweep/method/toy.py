@@ -1,5 +1,8 @@
 """The smallest network and batch on which a method can show what it does: for conformance, and for a method's tests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +14,8 @@ PATCH = (16, 16, 8)
 class ToyNetwork(nn.Module):
     """Two blocks of which the first has an instance norm, and the taps that every backbone publishes."""
 
+    n_classes = 2
+
     def __init__(self, in_channels: int, seed: int) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
@@ -20,6 +25,7 @@ class ToyNetwork(nn.Module):
             self.deep = nn.Conv3d(8, 8, 3, padding=1)
             self.head = nn.Conv3d(8, 2, 1)
         self.block, self.decoded = nn.ReLU(), nn.ReLU()
+        self.condition: Tensor | None = None
         self.taps = {
             "stem": self.stem,
             "enc0.pre_norm": self.stem,
@@ -32,7 +38,18 @@ class ToyNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Logits (B, 2, X, Y, Z)."""
-        return [self.head(self.decoded(self.deep(self.block(self.norm(self.stem(image))))))]
+        feature = self.block(self.norm(self.stem(image)))
+        feature = feature if self.condition is None else feature + self.condition
+        return [self.head(self.decoded(self.deep(feature)))]
+
+    @contextmanager
+    def conditioned(self, noisy: Tensor, step: Tensor) -> Iterator[None]:
+        """Inside, the network sees a noisy mask (B, 2, X, Y, Z) and the diffusion step (B, Z), as denoising ones do."""
+        self.condition = noisy[:, 1:] + step[:, None, None, None] / 1000
+        try:
+            yield
+        finally:
+            self.condition = None
 
 
 def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 
@@ -44,7 +44,7 @@ def cost(network: SegmentationNetwork, task: NetworkTask, *, deep_supervision: b
     handles = [_watch(name, tap, shapes) for name, tap in network.taps.items()]
     with FakeTensorMode(allow_non_fake_inputs=True):
         image = torch.zeros(1, task.in_channels, *task.patch)
-        counter = FlopCounterMode(display=False, custom_mapping=NORMS)
+        counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
         with torch.no_grad(), counter:
             network.train(deep_supervision)(image)
         kept = _kept_bytes(network.train(), image)
@@ -85,10 +85,15 @@ def _norm_flops(shape: Any, *_: Any, **__: Any) -> int:
     return 2 * NORM_COST * int(torch.Size(shape).numel())
 
 
-NORMS = {
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+FORMULAS = {
     aten.native_batch_norm: _norm_flops,
     aten._native_batch_norm_legit: _norm_flops,
     aten._native_batch_norm_legit_no_training: _norm_flops,
     aten.native_layer_norm: _norm_flops,
     aten.native_group_norm: _norm_flops,
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,  # with heads; torch counts it on a GPU only
 }

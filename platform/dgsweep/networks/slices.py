@@ -32,12 +32,16 @@ class SliceWise(nn.Module):
 
 
 def slice_wise(
-    core: nn.Module, taps: Mapping[str, nn.Module | Place], *, memory_format: torch.memory_format | None = None
+    core: nn.Module,
+    taps: Mapping[str, nn.Module | Place],
+    *,
+    memory_format: torch.memory_format | None = None,
+    kind: type[SegmentationNetwork] = SegmentationNetwork,
 ) -> SegmentationNetwork:
     """A 2D network and its taps, which put out (B, C, X, Y), as a network of volumes whose taps put out volumes."""
     sliced = SliceWise(core)
     places = {name: _placed(tap, sliced) for name, tap in taps.items()}
-    return SegmentationNetwork(sliced, places, memory_format=memory_format or torch.contiguous_format)
+    return kind(sliced, places, memory_format=memory_format or torch.contiguous_format)
 
 
 def _placed(tap: nn.Module | Place, sliced: SliceWise) -> Place:

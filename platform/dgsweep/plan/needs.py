@@ -40,6 +40,8 @@ def _missing_here(requires: Requires) -> str:
 def _unfit_network(requires: Requires, network: NetworkDeclaration, cases: TrialCases) -> str:
     if requires.affine_norms and not network.affine_norms:
         return f"it adapts scale and shift of norm layers, and those of {network.name} have none"
+    if requires.denoiser and not network.denoises:
+        return f"it needs a network that removes noise from a mask, such as medsegdiff, and {network.name} does not"
     if requires.no_batch_norms and network.batch_norms:
         return f"it ends with averaged weights, which the running statistics of {network.name}'s batch norms do not fit"
     return _too_flat(network, cases)
