@@ -107,7 +107,7 @@ class Inverter(Shift):
 
 @dataclass(kw_only=True)
 class GlobalNoise(Shift):
-    """Draws from torch's global stream, so that a resumed run differs."""
+    """Draws from torch's global stream, which the context seeds at each step for layers such as dropout."""
 
     def changed(self, ctx: Context, image: Tensor) -> Tensor:
         return image + self.size * torch.randn_like(image)

@@ -106,6 +106,27 @@ def test_the_stream_of_a_method_depends_on_seed_step_and_rank_and_not_on_the_glo
     assert len({value for row in drawn[1:] for value in row}) == 9
 
 
+class Dropping(ToyNetwork):
+    """A network with dropout."""
+
+    def forward(self, image):
+        return super().forward(torch.nn.functional.dropout(image, 0.5, training=self.training))
+
+
+def test_dropout_depends_on_seed_step_and_rank_and_not_on_what_was_drawn_before():
+    def weights(global_seed: int, seed: int = 0, rank: int = 0) -> torch.Tensor:
+        recipe = Recipe(budget_steps=4, seed=seed, learning_rate=0.1)
+        ctx = Context(Dropping(1, 0).train(), Method(), recipe, n_domains=2, workers=Alone(rank))
+        for step in range(2):
+            torch.manual_seed(global_seed)
+            ctx.run_step(toy_batch(step))
+        return ctx.network.stem.weight.detach().clone()
+
+    assert torch.equal(weights(1), weights(2))
+    assert not torch.equal(weights(1), weights(1, seed=1))
+    assert not torch.equal(weights(1), weights(1, rank=1))
+
+
 def test_the_first_step_with_a_bad_loss_is_remembered():
     ctx = make_context(Exploding())
     for step in range(5):

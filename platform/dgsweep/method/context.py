@@ -73,7 +73,7 @@ class Context:
         self.batch: Batch | None = None
         self.first_bad_step = torch.full((), -1, dtype=torch.long, device=self.device)
         self._active_now = False
-        self._reseed()
+        self.generator.manual_seed(stream_seed("method", recipe.seed, 0, self.rank))
         with torch.random.fork_rng(devices=[]):  # auxiliary modules too start from the seed, alike on every worker
             torch.manual_seed(stream_seed("setup", recipe.seed))
             method.setup(self)
@@ -112,8 +112,12 @@ class Context:
         )
 
     def _reseed(self) -> None:
-        """The method's random stream depends on seed, step and rank only, so a resumed run draws the same."""
+        """The random streams depend on seed, step and rank only, so a resumed run draws the same.
+
+        The method has its own; layers of the network that draw (dropout) take torch's.
+        """
         self.generator.manual_seed(stream_seed("method", self.recipe.seed, self.step, self.rank))
+        torch.manual_seed(stream_seed("network", self.recipe.seed, self.step, self.rank))
 
     def add_module(self, name: str, module: nn.Module) -> nn.Module:
         """Register an auxiliary module: it is optimised and checkpointed with the network."""
