@@ -94,8 +94,8 @@ def supervises_deeply(declaration: NetworkDeclaration) -> NetworkCheck:
     """In training the outputs go from the patch's size to coarser ones that divide it; without, there is one."""
     x, y, z = smallest_patch(declaration)
     patch = nearest_patch((2 * x, 2 * y, 2 * z), small_entry(declaration))
-    outputs = [tuple(out.shape[1:]) for out in make_network(declaration, patch).train()(_image(patch))]
-    single = make_network(declaration, patch, deep_supervision=False).train()(_image(patch))
+    outputs = [tuple(out.shape[1:]) for out in make_network(declaration, patch).train()(_image(patch, 1))]
+    single = make_network(declaration, patch, deep_supervision=False).train()(_image(patch, 1))
     bad = [] if outputs[0] == (CLASSES, *patch) else [f"the first output has shape {outputs[0]}"]
     for finer, coarser in itertools.pairwise(outputs):
         if coarser[0] != CLASSES or any(a % b for a, b in zip(finer[1:], coarser[1:], strict=True)) or finer == coarser:
