@@ -5,7 +5,7 @@ from dgsweep.config.declaration import Hyperparameter, NetworkDeclaration
 DECLARATION = NetworkDeclaration(
     name="transbts",
     recipe_version=1,
-    summary="TransBTS: a convolutional encoder to an eighth, a transformer over all voxels there, a convolutional decoder.",
+    summary="TransBTS: convolutions down to an eighth of each side, attention over all voxels there, convolutions up.",
     implementation="dgsweep.networks.transbts.network:build",
     paper="Wang et al., TransBTS, MICCAI 2021",
     source="ours, after the paper and github.com/Rubics-Xuan/TransBTS; transformer blocks of MONAI",
