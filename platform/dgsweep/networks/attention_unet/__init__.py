@@ -17,4 +17,5 @@ DECLARATION = NetworkDeclaration(
     patch_multiple=(16, 16, 16),
     levels_option="levels",
     least_voxels=2,
+    batch_norms=True,
 )

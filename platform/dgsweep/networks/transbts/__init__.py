@@ -21,4 +21,5 @@ DECLARATION = NetworkDeclaration(
     small={"width": 8, "hidden_size": 16, "mlp_size": 32, "heads": 2, "layers": 2},
     patch_multiple=(8, 8, 8),
     least_voxels=2,
+    batch_norms=True,
 )

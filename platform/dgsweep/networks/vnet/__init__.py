@@ -25,4 +25,5 @@ DECLARATION = NetworkDeclaration(
     small={"width": 4},
     patch_multiple=(16, 16, 16),
     least_voxels=2,
+    batch_norms=True,
 )
