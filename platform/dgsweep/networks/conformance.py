@@ -143,17 +143,23 @@ def fires_its_taps(declaration: NetworkDeclaration) -> NetworkCheck:
     patch = patches(declaration)[0]
     network = make_network(declaration, patch).train()
     bad = [f"no tap {name!r}" for name in COMMON_TAPS if name not in network.taps]
+    pushes: dict[str, Tensor] = {}
     for name, tap in network.taps.items():
-        network.zero_grad()
-        seen: list[Tensor] = []
-        handle = tap.register_forward_hook(lambda _m, _i, out, seen=seen: _replaced(out, seen))
-        outputs = network(_image(patch))
-        handle.remove()
-        if not seen or seen[0].ndim != 5 or seen[0].shape[0] != 2:
-            bad.append(f"{name} gives {tuple(seen[0].shape) if seen else 'nothing'}")
-        elif torch.autograd.grad(outputs[0].square().sum(), seen[0], allow_unused=True)[0] is None:
+        tap.register_forward_hook(lambda _m, _i, out, name=name: _pushed(name, out, pushes))
+    found = network(_image(patch))[0].square().sum()
+    reached = dict(zip(pushes, torch.autograd.grad(found, list(pushes.values()), allow_unused=True), strict=True))
+    for name in network.taps:
+        if name not in pushes or pushes[name].ndim != 5 or pushes[name].shape[0] != 2:
+            bad.append(f"{name} gives {tuple(pushes[name].shape) if name in pushes else 'nothing'}")
+        elif reached[name] is None:
             bad.append(f"what {name} returns does not reach the logits")
     return _result("taps", bad, ", ".join(network.taps))
+
+
+def _pushed(name: str, output: Tensor, pushes: dict[str, Tensor]) -> Tensor:
+    """The output plus a zero whose gradient tells whether what a tap returns is used."""
+    pushes[name] = torch.zeros_like(output, requires_grad=True)
+    return output + pushes[name]
 
 
 def _replaced(output: Tensor, seen: list[Tensor]) -> Tensor:
