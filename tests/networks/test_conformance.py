@@ -67,7 +67,9 @@ def slices(fault: str = ""):
 
 honest = volumes()
 flat = slices()
-FAULTS = {fault: volumes(fault) for fault in ("unused", "dropout", "batch", "cropped", "silent tap", "no tap", "deaf tap")}
+FAULTS = {
+    fault: volumes(fault) for fault in ("unused", "dropout", "batch", "cropped", "silent tap", "no tap", "deaf tap")
+}
 for number, builder in enumerate(FAULTS.values()):
     globals()[f"fault{number}"] = builder
 
