@@ -41,6 +41,8 @@ class Plain(nn.Module):
             feature = nn.functional.dropout(feature, 0.5, training=True)
         if self.fault == "batch":
             feature = feature + feature.mean(dim=0, keepdim=True)
+        if self.fault == "deaf tap":
+            self.dropout(feature)
         logits = self.last(feature)
         return logits[..., :-1] if self.fault == "cropped" else logits
 
@@ -48,7 +50,7 @@ class Plain(nn.Module):
 def taps_of(core: Plain) -> dict[str, nn.Module]:
     names = ("stem", "enc0.pre_norm", "enc0", "enc1", "bottleneck", "dec0", "decoded")
     taps = dict(zip(names, [core.first, core.first, *[core.block] * 5], strict=True))
-    if core.fault == "silent tap":
+    if core.fault in ("silent tap", "deaf tap"):
         taps["enc1"] = core.dropout
     if core.fault == "no tap":
         del taps["bottleneck"]
@@ -65,7 +67,9 @@ def slices(fault: str = ""):
 
 honest = volumes()
 flat = slices()
-FAULTS = {fault: volumes(fault) for fault in ("unused", "dropout", "batch", "cropped", "silent tap", "no tap")}
+FAULTS = {
+    fault: volumes(fault) for fault in ("unused", "dropout", "batch", "cropped", "silent tap", "no tap", "deaf tap")
+}
 for number, builder in enumerate(FAULTS.values()):
     globals()[f"fault{number}"] = builder
 
@@ -101,6 +105,7 @@ def test_an_honest_backbone_of_a_stranger_passes_every_check(implementation, dim
         ("fault3", {}, "planned patches"),
         ("fault4", {}, "taps"),
         ("fault5", {}, "taps"),
+        ("fault6", {}, "taps"),
         ("seedless", {}, "seeds"),
         ("honest", {"dims": 2}, "dimensions"),
         ("flat", {"dims": 3}, "dimensions"),

@@ -94,8 +94,8 @@ def supervises_deeply(declaration: NetworkDeclaration) -> NetworkCheck:
     """In training the outputs go from the patch's size to coarser ones that divide it; without, there is one."""
     x, y, z = smallest_patch(declaration)
     patch = nearest_patch((2 * x, 2 * y, 2 * z), small_entry(declaration))
-    outputs = [tuple(out.shape[1:]) for out in make_network(declaration, patch).train()(_image(patch))]
-    single = make_network(declaration, patch, deep_supervision=False).train()(_image(patch))
+    outputs = [tuple(out.shape[1:]) for out in make_network(declaration, patch).train()(_image(patch, 1))]
+    single = make_network(declaration, patch, deep_supervision=False).train()(_image(patch, 1))
     bad = [] if outputs[0] == (CLASSES, *patch) else [f"the first output has shape {outputs[0]}"]
     for finer, coarser in itertools.pairwise(outputs):
         if coarser[0] != CLASSES or any(a % b for a, b in zip(finer[1:], coarser[1:], strict=True)) or finer == coarser:
@@ -143,17 +143,23 @@ def fires_its_taps(declaration: NetworkDeclaration) -> NetworkCheck:
     patch = patches(declaration)[0]
     network = make_network(declaration, patch).train()
     bad = [f"no tap {name!r}" for name in COMMON_TAPS if name not in network.taps]
+    pushes: dict[str, Tensor] = {}
     for name, tap in network.taps.items():
-        network.zero_grad()
-        seen: list[Tensor] = []
-        handle = tap.register_forward_hook(lambda _m, _i, out, seen=seen: _replaced(out, seen))
-        outputs = network(_image(patch))
-        handle.remove()
-        if not seen or seen[0].ndim != 5 or seen[0].shape[0] != 2:
-            bad.append(f"{name} gives {tuple(seen[0].shape) if seen else 'nothing'}")
-        elif torch.autograd.grad(outputs[0].square().sum(), seen[0], allow_unused=True)[0] is None:
+        tap.register_forward_hook(lambda _m, _i, out, name=name: _pushed(name, out, pushes))
+    found = network(_image(patch))[0].square().sum()
+    reached = dict(zip(pushes, torch.autograd.grad(found, list(pushes.values()), allow_unused=True), strict=True))
+    for name in network.taps:
+        if name not in pushes or pushes[name].ndim != 5 or pushes[name].shape[0] != 2:
+            bad.append(f"{name} gives {tuple(pushes[name].shape) if name in pushes else 'nothing'}")
+        elif reached[name] is None:
             bad.append(f"what {name} returns does not reach the logits")
     return _result("taps", bad, ", ".join(network.taps))
+
+
+def _pushed(name: str, output: Tensor, pushes: dict[str, Tensor]) -> Tensor:
+    """The output plus a zero whose gradient tells whether what a tap returns is used."""
+    pushes[name] = torch.zeros_like(output, requires_grad=True)
+    return output + pushes[name]
 
 
 def _replaced(output: Tensor, seen: list[Tensor]) -> Tensor:
@@ -202,7 +208,7 @@ def predicts_slices_alone(declaration: NetworkDeclaration) -> NetworkCheck:
     name, patch = "dimensions", patches(declaration)[-1]
     network, image = make_network(declaration, patch).eval(), _image(patch, 1)
     changed = image.clone()
-    changed[..., -1] += 1.0
+    changed[..., -1] += 1e3  # far voxels weigh little at first where a batch norm does not rescale them
     with torch.no_grad():
         alone = _close(network(image)[0][..., 0], network(changed)[0][..., 0])
     bad = [] if alone == (declaration.dims == 2) else [f"declared {declaration.dims}D, but seen otherwise"]

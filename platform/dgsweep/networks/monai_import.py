@@ -1,7 +1,7 @@
 """Import MONAI without the optional packages that it pulls in when they happen to be installed.
 
 `import monai.networks.nets` takes 6 s where transformers, mlflow and scikit-learn are installed, and a third of that
-without them; a cold worker pays it in every trial.
+without them; a cold worker pays it in every trial. einops stays: it is quick to import and the transformers need it.
 """
 
 import sys
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 OPTIONAL = (
     "transformers", "mlflow", "sklearn", "optuna", "matplotlib", "pandas", "ignite", "tensorboard", "tensorboardX",
-    "skimage", "itk", "pynrrd", "nrrd", "h5py", "zarr", "fire", "gdown", "clearml", "einops", "lmdb", "onnx", "cucim",
+    "skimage", "itk", "pynrrd", "nrrd", "h5py", "zarr", "fire", "gdown", "clearml", "lmdb", "onnx", "cucim",
     "openslide", "tifffile", "imagecodecs", "pyamg", "huggingface_hub", "torchvision", "cupy", "pydicom",
 )  # fmt: skip
 
