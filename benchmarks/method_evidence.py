@@ -1,7 +1,7 @@
 """Write docs/method-evidence.md: what conformance and the ledger of the evidence sweep say of every method."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from inspect import getsource
 from typing import Any
@@ -19,6 +19,8 @@ COLUMNS = {("in_domain", "T1W"): "T1W", ("target", "T1W"): "other center", ("tar
            ("target", "T2W"): "T2W"}  # fmt: skip
 NEAR = 0.10
 """A Dice on another sequence within this of ERM's counts as near it."""
+LEARNED = 0.80
+"""In-domain Dice from which a method has learned the task (the budget is the smallest at which ERM has)."""
 PLACES = ("OOP", "T2W")
 APART = {
     "test_time": "`tent` needs norms with scale and shift, which `unet_tiny` has not.",
@@ -38,7 +40,7 @@ def main() -> None:
     names = sorted(method_declarations(), key=lambda name: (name != "erm", name))
     plan, dice = evidence.read("sweep")
     parts = [HEAD, *_conformance(names), "\n## On the phantom, equal budgets\n\n", *_phantom(names, dice, plan)]
-    parts += ["\n", *_prediction(names, dice), "\n", *_apart()]
+    parts += ["\n", *_prediction(names, dice, plan), "\n", *_apart()]
     PAGE.write_text("".join(parts), encoding="utf-8")
     print(f"written: {PAGE.relative_to(evidence.ROOT)}", file=sys.stderr)
 
@@ -96,26 +98,34 @@ def _options(network: dict[str, Any]) -> str:
     return f" ({given})" if given else ""
 
 
-def _prediction(names: list[str], dice: pd.DataFrame) -> Iterator[str]:
+def _prediction(names: list[str], dice: pd.DataFrame, plan: Plan) -> Iterator[str]:
     yield "## The prediction\n\n"
     yield (
         "Methods without contrast inversion should stay near ERM across sequences "
         f"(within {NEAR:.2f} Dice on OOP and T2W), those with it should not.\n\n"
     )
-    found = {name: gains for name in names if name != "erm" and (gains := _gains(dice, name))}
+    refused = {refusal.method for refusal in plan.refusals}
+    asked = [name for name in names if name != "erm" and name not in refused]
+    found = {name: gains for name in asked if (gains := _gains(dice, name))}
     for inverts, kind in ((False, "does not invert contrast"), (True, "inverts contrast")):
         some = {name: gains for name, gains in found.items() if _inverts(name) == inverts}
         agreeing = [name for name, gains in some.items() if _is_away(gains) == inverts]
-        against = [name for name in some if name not in agreeing]
-        yield f"**A method that {kind}**: {len(agreeing)} of {len(some)} confirm it.\n\n"
-        yield f"- contradicted by: {', '.join(f'`{name}`' for name in against) or 'none'}\n"
+        yield f"**A method that {kind}**: {len(agreeing)} of {len(some)} confirm it; contradicted by "
+        yield f"{_listed(name for name in some if name not in agreeing)}.\n\n"
         for name, gains in some.items():
             listed = ", ".join(f"{place} {gain:+.2f}" for place, gain in gains.items())
             yield f"- `{name}`: {listed} against ERM{'' if name in agreeing else ': contradicts it'}\n"
         yield "\n"
+    weak = [f"`{name}` ({own['mean']:.2f})" for name in ["erm", *found]
+            if (own := evidence.row(dice, "in_domain", "T1W", arm=name)) is not None and own["mean"] < LEARNED]  # fmt: skip
+    yield f"Below {LEARNED:.2f} in their own domain, so this budget does not show what they can do: "
+    yield f"{', '.join(weak) or 'none'}.\n\n"
     missing = [name for name in names if name != "erm" and name not in found]
-    if missing:
-        yield f"Not judged here: {', '.join(f'`{name}`' for name in missing)}.\n"
+    yield f"Not judged here, because unfinished or refused above: {_listed(missing)}.\n"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
 
 
 def _inverts(name: str) -> bool:
