@@ -1,5 +1,7 @@
 """The smallest network and batch on which a method can show what it does: for conformance, and for a method's tests."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -54,3 +56,9 @@ def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
         domain=domain,
         case_ids=tuple(f"toy{i}" for i in range(n)),
     )
+
+
+def toy_unlabelled(seed: int) -> Batch:
+    """A toy batch of other patches whose labels are hidden: -1 in every voxel."""
+    shown = toy_batch(seed + 10_000)
+    return replace(shown, label=torch.full_like(shown.label, -1), case_ids=tuple(f"free{i}" for i in range(4)))
