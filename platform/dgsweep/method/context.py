@@ -169,6 +169,13 @@ class Context:
                 outputs = self._parallel(image) if self.network.training else self.network(image)
         return outputs if isinstance(outputs, list | tuple) else [outputs]
 
+    def forward_with(self, network: nn.Module, image: Tensor) -> Sequence[Tensor]:
+        """Outputs of another network than the one that is trained (a teacher, a second student), finest first."""
+        self.forward_passes += 1
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.autocast):
+            outputs = network(image)
+        return outputs if isinstance(outputs, list | tuple) else [outputs]
+
     def seg_loss(self, outputs: Sequence[Tensor], label: Tensor) -> Tensor:
         """Soft Dice plus cross-entropy over all outputs; a scalar in float32."""
         return supervised_loss(outputs, label)
