@@ -26,8 +26,8 @@ def average_into(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     """Teacher's parameters become decay * teacher + (1 - decay) * student; buffers are copied."""
     for own, other in zip(teacher.parameters(), student.parameters(), strict=True):
         own.lerp_(other, 1.0 - decay)
-    for own, other in zip(teacher.buffers(), student.buffers(), strict=True):
-        own.copy_(other)
+    for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(current)
 
 
 def clipped_noise(image: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
