@@ -176,9 +176,12 @@ class Context:
             outputs = network(image)
         return outputs if isinstance(outputs, list | tuple) else [outputs]
 
-    def seg_loss(self, outputs: Sequence[Tensor], label: Tensor) -> Tensor:
-        """Soft Dice plus cross-entropy over all outputs; a scalar in float32."""
-        return supervised_loss(outputs, label)
+    def seg_loss(self, outputs: Sequence[Tensor], label: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Soft Dice plus cross-entropy over all outputs; a scalar in float32.
+
+        With a mask (B, X, Y, Z) only its voxels count: for labels that are known, or believed, in places.
+        """
+        return supervised_loss(outputs, label, mask)
 
     def domains_in(self, batch: Batch) -> list[Batch]:
         """The batch cut by source domain, in the order of the domain index."""
