@@ -100,3 +100,23 @@ def test_supervised_loss_is_the_weighted_sum_against_the_label_of_each_size():
 )
 def test_learning_rate_by_hand(schedule, step, expected):
     assert learning_rate_at(step, 100, 2.0, schedule) == pytest.approx(expected, abs=1e-12)
+
+
+def test_voxels_outside_the_mask_do_not_count_at_any_size():
+    generator = torch.Generator().manual_seed(3)
+    outputs = [torch.randn(2, 3, *size, generator=generator) for size in ((4, 4, 4), (2, 2, 2), (1, 1, 1))]
+    label = torch.randint(3, (2, 4, 4, 4), generator=generator)
+    mask = torch.zeros(2, 4, 4, 4, dtype=torch.bool)
+    mask[:, :2] = True
+    cut = [logits[:, :, : len(logits[0, 0]) // 2] for logits in outputs[:2]]
+    expected = supervised_loss([*cut, outputs[2]], label[:, :2])
+    assert supervised_loss(outputs, label, mask).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert supervised_loss(outputs, label, ~mask).item() != pytest.approx(expected.item(), abs=1e-2)
+    everything = supervised_loss(outputs, label, torch.ones_like(mask)).item()
+    assert everything == pytest.approx(supervised_loss(outputs, label).item(), abs=1e-6)
+
+
+def test_an_empty_mask_has_no_loss():
+    logits, label = torch.randn(1, 2, 3, 3, 3), torch.ones(1, 3, 3, 3, dtype=torch.long)
+    assert segmentation_loss(logits, label, torch.zeros_like(label)).item() == pytest.approx(0.0, abs=1e-6)
+    assert segmentation_loss(logits, label).item() > 0.1

@@ -327,7 +327,7 @@ def test_the_same_method_is_planned_where_the_sources_suffice(world) -> None:
 
 @pytest.mark.parametrize(
     "needs",
-    [Requires(unlabelled="target"), Requires(unlabelled="source"), Requires(prompts="box"), Requires(phase="pretrain")],
+    [Requires(unlabelled="source"), Requires(prompts="box"), Requires(phase="pretrain")],
 )
 def test_a_sweep_in_which_everything_is_refused_is_an_error_with_the_reasons(world, needs) -> None:
     with pytest.raises(PlanError, match="every cell of the sweep sweep is refused"):

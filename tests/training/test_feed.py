@@ -1,10 +1,20 @@
 """The stream of batches is the same for any number of workers, and for a second reading."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from training_stand_in import cpu, make_case, make_spec
 
 from dgsweep.training.feed import Feed
+
+
+def free_feed(rank: int = 0, world_size: int = 1, **training) -> Feed:
+    """Two labelled cases of C1, and two of C2 whose labels are hidden."""
+    trial = make_spec(**{"unlabelled_batch": 2, **training})
+    shown = tuple(make_case(name) for name in ("a1", "a2"))
+    hidden = tuple(replace(make_case(name), label=None, foreground={}) for name in ("b1", "b2"))
+    return Feed(trial, shown, cpu(rank=rank, world_size=world_size), hidden)
 
 
 def feed(rank: int = 0, world_size: int = 1, **spec) -> Feed:
@@ -49,3 +59,38 @@ def test_every_worker_gets_every_domain_where_its_share_is_large_enough():
     for step in range(5):
         for rank in range(2):
             assert set(feed(rank, 2).batch(step).domain.tolist()) == {0, 1}
+
+
+def test_unlabelled_patches_come_beside_the_labelled_ones_and_show_no_label():
+    batch = free_feed().batch(0)
+    assert batch.image.shape[0] == 4
+    assert batch.unlabelled.image.shape[0] == 2
+    assert set(batch.case_ids) <= {"a1", "a2"}
+    assert set(batch.unlabelled.case_ids) <= {"b1", "b2"}
+    assert (batch.unlabelled.label == -1).all()
+    assert not (batch.label == -1).any()
+
+
+def test_unlabelled_patches_move_no_labelled_one():
+    plain = Feed(make_spec(), tuple(make_case(name) for name in ("a1", "a2")), cpu())
+    for step in range(3):
+        assert torch.equal(plain.batch(step).image, free_feed().batch(step).image)
+    assert plain.batch(0).unlabelled is None
+
+
+def test_domains_without_a_label_are_counted_on_after_the_sources():
+    batch = free_feed().batch(0)
+    assert set(batch.domain.tolist()) == {0}
+    assert set(batch.unlabelled.domain.tolist()) == {1}
+
+
+def test_workers_share_the_unlabelled_batch_too():
+    whole = free_feed().batch(1).unlabelled
+    parts = [free_feed(rank, 2).batch(1).unlabelled for rank in range(2)]
+    assert torch.equal(torch.cat([part.image for part in parts]), whole.image)
+
+
+def test_the_case_ids_of_a_step_name_unlabelled_cases_too():
+    stream = free_feed()
+    batch = stream.batch(3)
+    assert stream.case_ids(3) == (*batch.case_ids, *batch.unlabelled.case_ids)

@@ -35,14 +35,12 @@ worker.train = watched
 worker.run_trial(job, worker.WorkerLink(rank=0, world_size=1, report=lambda row: None))
 spec = prepared.plan.trials[0]
 roles = {role: {name: [str(job.cases[name].image), str(job.cases[name].label)] for name in getattr(spec.split, role)}
-         for role in ("train", "val", "test", "target")}
+         for role in ("train", "val", "test", "target", "unlabelled")}
 sys.__stdout__.write(json.dumps({"opened": opened, "roles": roles}))
 """
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory) -> dict:
-    folder = tmp_path_factory.mktemp("sweep")
+def watch(folder: Path, **changes) -> dict:
     spec = PhantomSpec(shape=(32, 32, 16), centers=2, patients_per_center=4, sequences=("T1W", "T2W"))
     manifest = write_phantom(folder / "phantom", spec)
     sweep = {
@@ -52,6 +50,7 @@ def watched(tmp_path_factory) -> dict:
         "networks": [{"name": "unet_tiny", "options": {"width": 4, "levels": 2}}],
         "budget": {"steps": 2},
         "output": str(folder / "run"),
+        **changes,
     }
     (folder / "sweep.yaml").write_text(json.dumps(sweep))
     done = subprocess.run(
@@ -59,6 +58,22 @@ def watched(tmp_path_factory) -> dict:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory) -> dict:
+    return watch(tmp_path_factory.mktemp("sweep"))
+
+
+@pytest.fixture(scope="module")
+def transductive(tmp_path_factory) -> dict:
+    protocol = {
+        "kind": "explicit",
+        "splits": [{"sources": ["*/T1W"], "targets": ["*/T2W"]}],
+        "label_ratio": [0.5],
+        "unlabelled": "both",
+    }
+    return watch(tmp_path_factory.mktemp("free"), methods=["mean_teacher"], protocol=protocol)
 
 
 def files(watched: dict, *roles: str) -> tuple[set[str], set[str]]:
@@ -93,3 +108,21 @@ def test_the_files_of_the_sources_and_the_targets_are_not_the_same(watched):
     sources, targets = files(watched, "train", "val"), files(watched, "target", "test")
     assert not (sources[0] | sources[1]) & (targets[0] | targets[1])
     assert all(Path(name).is_file() for name in sources[0] | targets[0])
+
+
+def test_a_method_that_sees_target_scans_opens_their_images_and_none_of_their_labels(transductive):
+    images, labels = files(transductive, "unlabelled")
+    opened = set(transductive["opened"]["train"])
+    assert images <= opened
+    assert not labels & opened
+    assert any("T2W" in image for image in images)
+
+
+def test_it_opens_no_file_of_a_scored_case_before_training_has_ended(transductive):
+    images, labels = files(transductive, "target", "test")
+    assert not (images | labels) & set(transductive["opened"]["train"])
+
+
+def test_no_label_of_an_unlabelled_case_is_opened_while_scoring_either(transductive):
+    _, labels = files(transductive, "unlabelled")
+    assert not labels & set(transductive["opened"]["score"])

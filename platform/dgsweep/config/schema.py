@@ -58,6 +58,9 @@ ProtocolKind = Literal[
 ]
 
 
+Unlabelled = Literal["source", "target_train", "both"]
+
+
 class ProtocolConfig(Section):
     """How source and target domains are chosen."""
 
@@ -68,6 +71,8 @@ class ProtocolConfig(Section):
     splits: tuple[ExplicitSplit, ...] = ()
     target_cases: Literal["test", "all"] = "test"
     """`test`: targets are scored on test patients; `all`: on every patient who takes no part in training."""
+    unlabelled: Unlabelled = "source"
+    """Whose scans a method that learns without labels is given: the sources', the targets' training patients', both."""
 
     @model_validator(mode="after")
     def _splits_go_with_explicit(self) -> "ProtocolConfig":
@@ -82,6 +87,8 @@ class MethodConfig(Section):
     name: str
     variant: str | None = None
     hp: dict[str, Any] = Field(default_factory=dict)
+    unlabelled: Unlabelled | None = None
+    """Instead of the protocol's, for a method that learns without labels."""
 
 
 class NetworkConfig(Section):
@@ -156,6 +163,8 @@ class TrainingConfig(Section):
     amp: Literal["auto", "off", "bf16"] = "auto"
     """auto: bfloat16 on an accelerator, off on a CPU."""
     deep_supervision: bool = True
+    unlabelled_batch: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Unlabelled patches beside each batch, for methods that learn from them; as many as labelled ones unless set."""
     foreground_fraction: Fraction = 0.33
     """Least share of the patches of a batch that are centred on a foreground voxel (nnU-Net: 0.33, at least one)."""
     eval_every: Annotated[int, Field(ge=1)] | None = None

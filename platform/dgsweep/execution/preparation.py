@@ -78,7 +78,7 @@ def require_room(specs: Sequence[TrialSpec], manifest: Manifest, cache: Path) ->
 
 def _cases_of(spec: TrialSpec, cases: Mapping[str, Case]) -> dict[str, Case]:
     split = spec.split
-    wanted = dict.fromkeys([*split.train, *split.val, *split.test, *split.target])
+    wanted = dict.fromkeys([*split.train, *split.val, *split.test, *split.target, *split.unlabelled])
     if missing := [case_id for case_id in wanted if case_id not in cases]:
         problem = Problem(
             where=f"trial {spec.name}", found=f"{len(missing)} cases are not in the manifest, first {missing[0]!r}",

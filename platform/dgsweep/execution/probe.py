@@ -59,7 +59,8 @@ def _measure(spec: TrialSpec, prepared: Prepared, resources: TrialResources) -> 
         train = tuple(cache.training_case(cases[n], spec.preprocessing, spec.domains[n]) for n in spec.split.train[:4])
         short = replace(spec, budget_steps=WARM_UP_STEPS + PROBE_STEPS)
         ctx = build_context(short, runtime)
-        feed = Feed(short, train, runtime)
+        free = tuple(cache.image(cases[n], spec.preprocessing, spec.domains[n]) for n in spec.split.unlabelled[:4])
+        feed = Feed(short, train, runtime, free)
         ctx.network.train()
         started = 0.0
         for step in range(short.budget_steps):

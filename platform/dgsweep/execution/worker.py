@@ -88,6 +88,9 @@ def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -
             spec=spec,
             train=_cached(spec.split.train, spec, job, cache),
             val=_cached(spec.split.val, spec, job, cache),
+            unlabelled=tuple(
+                cache.image(job.cases[name], spec.preprocessing, spec.domains[name]) for name in spec.split.unlabelled
+            ),
             checkpoints=checkpoints,
             runtime=runtime,
         )
@@ -95,7 +98,7 @@ def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -
 
 
 def _cached(names: tuple[str, ...], spec: TrialSpec, job: TrialJob, cache: PreprocessCache) -> tuple[CachedCase, ...]:
-    """Only train and val cases of the sources come this way, so no target label can."""
+    """Only train and val cases of the sources come this way, so no target label can; unlabelled scans do not."""
     return tuple(cache.training_case(job.cases[name], spec.preprocessing, spec.domains[name]) for name in names)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from dgsweep.method.context import Context
@@ -37,6 +37,9 @@ class Batch:
     domain: Tensor
     """(B,) integer index of the source domain."""
     case_ids: tuple[str, ...]
+    unlabelled: "Batch | None" = None
+    """Patches of scans without their labels (every voxel of `label` is -1), for a method that learns from them. Its
+    domains are counted on after those of the sources where they are others."""
 
     def subset(self, chosen: Tensor) -> "Batch":
         """The samples where the boolean mask `chosen` (B,) holds."""
@@ -120,6 +123,10 @@ class Method:
 
     def finish(self, ctx: "Context") -> None:
         """Once, when the budget ends or training stops early: the weights left in the network are the result."""
+
+    def predictor(self, ctx: "Context") -> nn.Module:
+        """The network whose predictions count, in validation too: a teacher, for instance."""
+        return ctx.network
 
     def infer_input(self, ctx: "Context", image: Tensor) -> Tensor:
         """Fixed transform of the network's input at prediction: windows (B, C, X, Y, Z), padded and mirrored before."""

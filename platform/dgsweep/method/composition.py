@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgsweep.errors import MethodError, Problem
 from dgsweep.method.base import Batch, BatchSpec, Closure, Method, Tap, View
@@ -72,6 +72,10 @@ class Composed(Method):
         for part in self.parts:
             part.finish(ctx)
 
+    def predictor(self, ctx: Context) -> nn.Module:
+        """As its owner says."""
+        return self._own("predictor").predictor(ctx)
+
     def infer_input(self, ctx: Context, image: Tensor) -> Tensor:
         """As its owner says."""
         return self._own("infer_input").infer_input(ctx, image)
@@ -124,4 +128,7 @@ def _refuse_collisions(parts: Mapping[str, Method]) -> None:
 
 def _common(one: Method, other: Method) -> list[str]:
     hooks = set(one.hooks()) & set(other.hooks()) - SHARED
+    for first, second in ((one, other), (other, one)):
+        if "predictor" in first.hooks():  # another network predicts than the one that these would change
+            hooks |= {f"the network that predicts ({hook})" for hook in {"adapt", "finish"} & set(second.hooks())}
     return sorted(hooks) + sorted(f"the tap {name}" for name in set(one.taps()) & set(other.taps()))

@@ -18,7 +18,7 @@ from dgsweep.method.base import Batch, Method
 from dgsweep.method.catalog import build_method, load_implementation
 from dgsweep.method.context import Context, Recipe
 from dgsweep.method.likeness import difference, predicted, same_outcome, same_weights
-from dgsweep.method.toy import PATCH, ToyNetwork, toy_batch
+from dgsweep.method.toy import PATCH, ToyNetwork, toy_batch, toy_unlabelled
 
 STEPS = 6
 ROUNDING = 1e-5
@@ -59,7 +59,11 @@ def make_method(declaration: MethodDeclaration, values: Mapping[str, Any] | None
 def make_context(method: Method, *, n_domains: int = 2, seed: int = 0) -> Context:
     """A context around the toy network."""
     recipe = Recipe(budget_steps=STEPS, learning_rate=1e-2, momentum=0.9, schedule="constant", seed=seed, patch=PATCH)
-    return Context(ToyNetwork(method.in_channels(1), seed).train(), method, recipe, n_domains=n_domains)
+
+    def build(number: int) -> ToyNetwork:
+        return ToyNetwork(method.in_channels(1), number).train()
+
+    return Context(build(seed), method, recipe, n_domains=n_domains, rebuild=build)
 
 
 def trained(method: Method, *, batch: Callable[[int], Batch] = toy_batch, steps: int = STEPS) -> Context:
@@ -70,9 +74,12 @@ def trained(method: Method, *, batch: Callable[[int], Batch] = toy_batch, steps:
 
 
 def advance(ctx: Context, until: int, batch: Callable[[int], Batch] = toy_batch) -> None:
-    """Train on toy batches, with a validation after each step; at the end of the budget training is finished."""
+    """Train on toy batches, with a validation after each step; at the end of the budget training is finished.
+
+    Unlabelled patches come with every batch, as in a trial of a method that needs them; others do not look at them.
+    """
     while ctx.step < until:
-        ctx.run_step(batch(ctx.step))
+        ctx.run_step(replace(batch(ctx.step), unlabelled=toy_unlabelled(ctx.step)))
         if ctx.step < STEPS:
             ctx.method.on_eval(ctx, FLAT)
         else:
@@ -251,8 +258,8 @@ def _zero_on_identical_domains(name: str, declaration: MethodDeclaration) -> Che
     ctx = make_context(method)
     ctx.step = STEPS - 1
     half = toy_batch(0, n=2)
-    doubled = {key: torch.cat([getattr(half, key)] * 2) for key in ("image", "label")}
-    batch = Batch(**doubled, domain=torch.tensor([0, 0, 1, 1]), case_ids=half.case_ids * 2)
+    image, label = (torch.cat([part] * 2) for part in (half.image, half.label))
+    batch = Batch(image=image, label=label, domain=torch.tensor([0, 0, 1, 1]), case_ids=half.case_ids * 2)
     terms = method.loss(ctx, batch, method.views(ctx, batch))
     penalties = {key: float(value.detach()) for key, value in terms.items() if key != "segmentation"}
     zero = bool(penalties) and all(abs(value) < 1e-5 for value in penalties.values())

@@ -1,7 +1,7 @@
 """What a method sees while it trains: network, optimizer, random stream, losses, features, checkpointed state."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -51,9 +51,11 @@ class Context:
         *,
         n_domains: int,
         workers: Workers | None = None,
+        rebuild: Callable[[int], nn.Module] | None = None,
     ) -> None:
         self.network = network
         self._workers = workers or Alone()
+        self._rebuild = rebuild
         self._parallel = self._workers.distribute(network)
         self.method = method
         self.recipe = recipe
@@ -100,7 +102,7 @@ class Context:
 
     def _build_optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
-        parameters = [*self.network.parameters(), *self.modules.parameters()]
+        parameters = [*self.network.parameters(), *self._trainable()]
         if recipe.optimizer == "adamw":
             return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         return torch.optim.SGD(
@@ -111,6 +113,10 @@ class Context:
             weight_decay=recipe.weight_decay,
         )
 
+    def _trainable(self) -> list[nn.Parameter]:
+        """Parameters of auxiliary modules that gradients reach."""
+        return [parameter for parameter in self.modules.parameters() if parameter.requires_grad]
+
     def _reseed(self) -> None:
         """The random streams depend on seed, step and rank only, so a resumed run draws the same.
 
@@ -120,9 +126,22 @@ class Context:
         torch.manual_seed(stream_seed("network", self.recipe.seed, self.step, self.rank))
 
     def add_module(self, name: str, module: nn.Module) -> nn.Module:
-        """Register an auxiliary module: it is optimised and checkpointed with the network."""
+        """Register an auxiliary module: it is checkpointed with the network, and optimised where it needs gradients."""
         self.modules[name] = module
         return module
+
+    def new_network(self, name: str) -> nn.Module:
+        """A network like this one, registered as an auxiliary module, with weights of its own from the seed."""
+        if self._rebuild is None:
+            raise ValueError("this context was made without a way to build another network")
+        made = self._rebuild(stream_seed("another network", name, self.recipe.seed)).to(self.device)
+        return self.add_module(name, made)
+
+    def twin(self, name: str) -> nn.Module:
+        """A copy of the network that no gradient reaches, registered as an auxiliary module: a teacher."""
+        made = self.new_network(name)
+        made.load_state_dict(self.network.state_dict())
+        return made.requires_grad_(requires_grad=False)
 
     def tap_channels(self, name: str) -> int:
         """Channels of a tap's feature map, known before the first step: a patch is traced without computing it."""
@@ -154,9 +173,19 @@ class Context:
                 outputs = self._parallel(image) if self.network.training else self.network(image)
         return outputs if isinstance(outputs, list | tuple) else [outputs]
 
-    def seg_loss(self, outputs: Sequence[Tensor], label: Tensor) -> Tensor:
-        """Soft Dice plus cross-entropy over all outputs; a scalar in float32."""
-        return supervised_loss(outputs, label)
+    def forward_with(self, network: nn.Module, image: Tensor) -> Sequence[Tensor]:
+        """Outputs of another network than the one that is trained (a teacher, a second student), finest first."""
+        self.forward_passes += 1
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.autocast):
+            outputs = network(image)
+        return outputs if isinstance(outputs, list | tuple) else [outputs]
+
+    def seg_loss(self, outputs: Sequence[Tensor], label: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Soft Dice plus cross-entropy over all outputs; a scalar in float32.
+
+        With a mask (B, X, Y, Z) only its voxels count: for labels that are known, or believed, in places.
+        """
+        return supervised_loss(outputs, label, mask)
 
     def domains_in(self, batch: Batch) -> list[Batch]:
         """The batch cut by source domain, in the order of the domain index."""
@@ -224,8 +253,8 @@ class Context:
 
     def step_optimizer(self) -> None:
         """Average the gradients of auxiliary modules over workers, clip the gradient norm and update."""
-        self._workers.average_gradients(self.modules.parameters())
-        parameters = [*self.network.parameters(), *self.modules.parameters()]
+        self._workers.average_gradients(self._trainable())
+        parameters = [*self.network.parameters(), *self._trainable()]
         nn.utils.clip_grad_norm_(parameters, self.recipe.grad_clip)
         self.optimizer.step()
 

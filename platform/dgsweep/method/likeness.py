@@ -14,7 +14,13 @@ def predicted(ctx: Context, image: Tensor | None = None) -> Tensor:
     image = toy_batch(99, n=1).image if image is None else image
     with ctx.adapted(image), torch.no_grad():
         own = ctx.method.predict_case(ctx, image[0])
-        return torch.softmax(ctx.network(ctx.method.infer_input(ctx, image))[0][0], dim=0) if own is None else own
+        if own is not None:
+            return own
+        predictor = ctx.method.predictor(ctx)
+        was_training = predictor.training
+        logits: Tensor = predictor.eval()(ctx.method.infer_input(ctx, image))[0][0]
+        predictor.train(was_training)
+        return torch.softmax(logits, dim=0)
 
 
 def same_outcome(first: Context, second: Context) -> bool:

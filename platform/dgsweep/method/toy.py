@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -71,3 +72,9 @@ def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
         domain=domain,
         case_ids=tuple(f"toy{i}" for i in range(n)),
     )
+
+
+def toy_unlabelled(seed: int) -> Batch:
+    """A toy batch of other patches whose labels are hidden: -1 in every voxel."""
+    shown = toy_batch(seed + 10_000)
+    return replace(shown, label=torch.full_like(shown.label, -1), case_ids=tuple(f"free{i}" for i in range(4)))

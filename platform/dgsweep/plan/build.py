@@ -137,7 +137,8 @@ def _trials(
         factors=config.protocol.factors, budget_steps=config.budget.steps, eval_every=int(resolved["eval_every"])
     )
     groups = [(row, network, entry) for row in rows for network in backbones for entry in entries]
-    for row, network, entry in groups:
+    for shared_row, network, entry in groups:
+        row = shared_row.given(entry.unlabelled)
         reason = refusal_reason(entry.declaration.requires, network.declaration, row.cases, terms)
         names = (entry.declaration.name, network.declaration.name)
         if reason:
@@ -192,11 +193,19 @@ def _identity(group: Group, shared: Mapping[str, Any]) -> dict[str, Any]:
         "network": shared["network"],
         "network_recipe": shared["network_recipe"],
         "network_options": shared["network_options"],
+        **_unlabelled_identity(group),
         "fold": shared["fold"],
         "budget": shared["budget_steps"],
         "preprocessing": grid_content(shared["preprocessing"]),
         "train": shared["train_sha"],
     }
+
+
+def _unlabelled_identity(group: Group) -> dict[str, Any]:
+    if group.method.unlabelled == "none":
+        return {}
+    training = resolved_training(group.config.training, group.config.budget.steps)
+    return {"unlabelled_batch": training["unlabelled_batch"]}
 
 
 def _shared_fields(group: Group) -> dict[str, Any]:
@@ -211,18 +220,19 @@ def _what(group: Group) -> dict[str, Any]:
         "method": method.name,
         "recipe_version": method.recipe_version,
         "setting": Setting(
-            variant=group.method.variant, label_ratio=group.row.label_ratio, unlabelled=method.requires.unlabelled
+            variant=group.method.variant, label_ratio=group.row.label_ratio, unlabelled=group.method.unlabelled
         ),
         "network": network.name,
         "network_recipe": network.recipe_version,
         "network_options": dict(group.network.options),
-        "panel": panel_of(method.requires),
+        "panel": panel_of(method.requires, group.method.unlabelled),
     }
 
 
 def _where(group: Group) -> dict[str, Any]:
     row, factors = group.row, group.config.protocol.factors
-    members = {"train": row.cases.train, "val": row.cases.val, "test": row.cases.test, "target": row.cases.target}
+    roles = ("train", "val", "test", "target", "unlabelled")
+    members: dict[str, Sequence[CaseInfo]] = {role: getattr(row.cases, role) for role in roles}
     return {
         "sources": _sorted(row.split, "sources"),
         "targets": _sorted(row.split, "targets"),

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from dgsweep.config.composition import part_names
 from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.config.names import name_advice
-from dgsweep.config.schema import MethodConfig, SweepConfig, TrainingConfig
+from dgsweep.config.schema import MethodConfig, SweepConfig, TrainingConfig, Unlabelled
 from dgsweep.config.search_space import TRAINING_PREFIX, SearchSpace, draw, grid, grid_size
 from dgsweep.errors import Problems
 from dgsweep.plan.hyperparameters import check_space, resolve_values
@@ -33,6 +33,7 @@ class MethodEntry:
 
     declaration: MethodDeclaration
     variant: str | None
+    unlabelled: Unlabelled | Literal["none"]
     draws: tuple[TrialDraw, ...]
 
 
@@ -43,6 +44,7 @@ def resolved_training(training: TrainingConfig, steps: int) -> dict[str, Any]:
     return {
         **training.model_dump(mode="json"),
         "learning_rate": _LEARNING_RATES[training.optimizer] if rate is None else rate,
+        "unlabelled_batch": training.unlabelled_batch or training.batch,
         "eval_every": training.eval_every or tenth,
         "checkpoint_every": training.checkpoint_every or min(tenth, 1000),
     }
@@ -57,11 +59,12 @@ def method_entries(
 ) -> list[MethodEntry]:
     """Every configured method that could be resolved; the others are noted in `problems`."""
     entries = []
-    seen: set[tuple[str, str | None]] = set()
+    seen: set[tuple[str | None, ...]] = set()
     for index, wanted in enumerate(config.methods):
         where = f"methods.{index}"
         variant = wanted.variant or _default_variant(methods.get(wanted.name))
-        if (wanted.name, variant) in seen:
+        key = (wanted.name, variant, wanted.unlabelled)
+        if key in seen:
             problems.add(
                 where, f"{wanted.name!r} stands twice", "give each its own `variant`, so that tables tell them apart"
             )
@@ -73,7 +76,7 @@ def method_entries(
             entries.append(
                 _entry(config, wanted, methods[wanted.name], space, where=where, problems=problems, notes=notes)
             )
-        seen.add((wanted.name, variant))
+        seen.add(key)
     return entries
 
 
@@ -104,7 +107,27 @@ def _entry(
     )
     _note_missing(config, free, declaration.name, len(draws), notes)
     variant = wanted.variant or _default_variant(declaration)
-    return MethodEntry(declaration=declaration, variant=variant, draws=tuple(draws))
+    unlabelled = _unlabelled(config, wanted, declaration, where, problems)
+    return MethodEntry(declaration=declaration, variant=variant, unlabelled=unlabelled, draws=tuple(draws))
+
+
+def _unlabelled(
+    config: SweepConfig, wanted: MethodConfig, declaration: MethodDeclaration, where: str, problems: Problems
+) -> Unlabelled | Literal["none"]:
+    """Whose unlabelled scans the method is given; `none` for a method that takes none."""
+    if declaration.requires.unlabelled == "none":
+        if wanted.unlabelled:
+            found = f"found {wanted.unlabelled}, but {declaration.name} learns from labelled scans only"
+            problems.add(f"{where}.unlabelled", found, "leave it out")
+        return "none"
+    kind = wanted.unlabelled or ("target_train" if declaration.requires.unlabelled == "target" else None)
+    kind = kind or config.protocol.unlabelled
+    if kind != "source" and config.protocol.target_cases == "all":
+        found = (
+            f"{declaration.name} learns from the targets' unlabelled scans, and every target patient is to be scored"
+        )
+        problems.add("protocol.target_cases", found, "set it to test, so that nobody trains and is scored")
+    return kind
 
 
 def _without_fixed(space: SearchSpace, fixed: Mapping[str, Any]) -> SearchSpace:

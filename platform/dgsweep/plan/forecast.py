@@ -34,6 +34,7 @@ def _row(trials: list[TrialSpec]) -> dict[str, Any]:
         "val": len(first.split.val),
         "test": len(first.split.test),
         "target": len(first.split.target),
+        "unlabelled": len(first.split.unlabelled),
         "spacing_mm": list(first.preprocessing.spacing_mm),
         "patch": list(first.preprocessing.patch),
         "steps": sum(trial.budget_steps for trial in trials),

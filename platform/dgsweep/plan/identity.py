@@ -9,19 +9,20 @@ from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.roles import TrialCases
 from dgsweep.plan.trial import Preprocessing, content_id
 
-_NOT_LEARNT_FROM = frozenset({"checkpoint_every"})
-"""Training keys that change no number of the trained model."""
+_NOT_LEARNT_FROM = frozenset({"checkpoint_every", "unlabelled_batch"})
+"""Training keys that change no number of the trained model, or not of all: `unlabelled_batch` enters by itself."""
 _SCORED_WITH = ("tau_mm",)
 """Metric keys that a case's score depends on; the others belong to the tables."""
 
 
 def train_fingerprint(cases: TrialCases, factors: tuple[str, ...]) -> str:
-    """Hash of the content of the train and val cases: never of a path, a case id or a target."""
+    """Hash of the content of the train and val cases and of unlabelled images: never of a path or a case id."""
     rows = [
         [role, case.domain(factors), _patient_hash(case), case.image_sha, case.label_sha]
         for role, members in (("train", cases.train), ("val", cases.val))
         for case in members
     ]
+    rows += [["unlabelled", case.domain(factors), _patient_hash(case), case.image_sha, ""] for case in cases.unlabelled]
     return content_id(sorted(rows), length=64)
 
 

@@ -23,6 +23,7 @@ def refusal_reason(requires: Requires, network: NetworkDeclaration, cases: Trial
         _missing_here(requires)
         or _unfit_network(requires, network, cases)
         or _too_few(requires, cases, terms.factors)
+        or _nothing_unlabelled(requires, cases)
         or _too_coarse(requires, cases, terms)
     )
 
@@ -32,8 +33,6 @@ def _missing_here(requires: Requires) -> str:
         return "it is a pretraining method, and this version plans training only"
     if requires.prompts != "none":
         return f"it needs {requires.prompts} prompts, and this version gives none"
-    if requires.unlabelled != "none":
-        return f"it needs unlabelled {requires.unlabelled} scans, and this version gives training none"
     return ""
 
 
@@ -52,6 +51,13 @@ def _too_few(requires: Requires, cases: TrialCases, factors: tuple[str, ...]) ->
     if len(domains) >= least:
         return ""
     return f"it needs at least {least} source domains with training cases; here: {_listed(domains)}"
+
+
+def _nothing_unlabelled(requires: Requires, cases: TrialCases) -> str:
+    if requires.unlabelled == "none" or cases.unlabelled:
+        return ""
+    advice = "set protocol.label_ratio below 1, add scans without a label, or set unlabelled: target_train"
+    return f"it learns from unlabelled scans, and no training patient has one here; {advice}"
 
 
 def _too_coarse(requires: Requires, cases: TrialCases, terms: Terms) -> str:
@@ -82,8 +88,8 @@ def _listed(domains: set[str]) -> str:
     return f"{len(domains)} ({', '.join(sorted(domains))})"
 
 
-def panel_of(requires: Requires) -> Panel:
-    """The panel that a method's rows stand in."""
+def panel_of(requires: Requires, unlabelled: str) -> Panel:
+    """The panel that the rows of a method stand in which is given unlabelled scans of this kind."""
     if requires.reads_target:
         return "oracle"
-    return "transductive" if requires.unlabelled == "target" else "main"
+    return "transductive" if unlabelled in ("target_train", "both") else "main"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dgsweep.config.schema import ProtocolConfig
+from dgsweep.config.schema import ProtocolConfig, Unlabelled
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.protocol import Domains, DomainSplit
 from dgsweep.plan.split import Roles, unit_hash
@@ -17,12 +17,14 @@ Cases = tuple[CaseInfo, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialCases:
-    """Labelled cases by role; `train` and `val` are ordered by content, so that no name can move them."""
+    """Cases by role, labelled unless said otherwise; `train` and `val` are ordered by content, not by name."""
 
     train: Cases
     val: Cases
     test: Cases
     target: Cases
+    unlabelled: Cases = ()
+    """Scans that train without their labels; none of their patients validates or is scored."""
 
     def scored(self) -> Cases:
         """Every case whose score the ledger keeps."""
@@ -53,6 +55,29 @@ def trial_cases(
         test=_by_name((case for case in source if roles[case.patient_id] == "test"), protocol.factors),
         target=_by_name((case for case in target if case.patient_id in seen), protocol.factors),
     )
+
+
+def unlabelled_cases(
+    kind: Unlabelled, split: DomainSplit, domains: Domains, *, roles: Roles, cases: TrialCases, factors: tuple[str, ...]
+) -> Cases:
+    """Scans that a trial may learn from without their labels.
+
+    Of the source domains, of the targets' or of both: scans of training patients that are not among the labelled ones
+    (a label ratio below 1 leaves some), and of patients without any label, whom nothing scores.
+    """
+    names = {"source": split.sources, "target_train": split.targets, "both": (*split.sources, *split.targets)}[kind]
+    scored = {case.patient_id for case in cases.scored()}
+    known = {case.patient_id for members in domains.values() for case in members if case.labelled}
+    labelled = {case.case_id for case in cases.train}
+    free = [
+        case
+        for name in dict.fromkeys(names)
+        for case in domains[name]
+        if case.case_id not in labelled
+        and case.patient_id not in scored
+        and (roles[case.patient_id] == "train" or case.patient_id not in known)
+    ]
+    return _by_content(free, factors)
 
 
 def target_patients(cases: Sequence[CaseInfo]) -> set[str]:

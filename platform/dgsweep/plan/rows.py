@@ -1,12 +1,21 @@
 """The rows that every method shares: source set, fold, label ratio, and whether the data can carry them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
-from dgsweep.config.schema import SweepConfig
+from dgsweep.config.schema import SweepConfig, Unlabelled
 from dgsweep.errors import Problems
 from dgsweep.plan.protocol import Domains, DomainSplit
-from dgsweep.plan.roles import SMALLEST_POOL, SMALLEST_POOL_WITH_VAL, TrialCases, target_patients, trial_cases
+from dgsweep.plan.roles import (
+    SMALLEST_POOL,
+    SMALLEST_POOL_WITH_VAL,
+    Cases,
+    TrialCases,
+    target_patients,
+    trial_cases,
+    unlabelled_cases,
+)
 from dgsweep.plan.split import Roles
 
 
@@ -18,6 +27,12 @@ class SourceRow:
     fold: int
     label_ratio: float
     cases: TrialCases
+    unlabelled: Mapping[str, Cases] = field(default_factory=dict)
+    """Kind (source, target_train, both) -> scans that a method may learn from without labels."""
+
+    def given(self, kind: str) -> "SourceRow":
+        """The row with unlabelled scans of one kind among its cases; without any for `none`."""
+        return replace(self, cases=replace(self.cases, unlabelled=self.unlabelled.get(kind, ())))
 
 
 def source_rows(
@@ -37,7 +52,13 @@ def source_rows(
         for fold, patients in roles.items():
             for ratio in dict.fromkeys(config.protocol.label_ratio):
                 cases = trial_cases(config.protocol, split, domains, roles=patients, label_ratio=ratio)
-                row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases)
+                free = {
+                    kind: unlabelled_cases(
+                        kind, split, domains, roles=patients, cases=cases, factors=config.protocol.factors
+                    )
+                    for kind in get_args(Unlabelled)
+                }
+                row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases, unlabelled=free)
                 _check_row(config, row, problems, notes)
                 rows.append(row)
     return rows
@@ -60,6 +81,10 @@ def _check_row(config: SweepConfig, row: SourceRow, problems: Problems, notes: l
     if not row.cases.train:
         problems.add(where, "no labelled patient of them falls into train", "add patients, or pool more domains")
         return
+    patients = target_patients(row.cases.train)
+    if row.label_ratio < 1 and len(patients) < SMALLEST_POOL:
+        found = f"label_ratio {row.label_ratio:g} leaves {len(patients)} labelled training patient"
+        problems.add(where, found, "at least two: raise the ratio, or add labelled patients")
     if not row.cases.val:
         _check_selection(config, row, where, problems, notes)
     trained = {case.domain(config.protocol.factors) for case in row.cases.train}

@@ -27,6 +27,8 @@ class Split:
     val: tuple[str, ...]
     test: tuple[str, ...]
     target: tuple[str, ...]
+    unlabelled: tuple[str, ...] = ()
+    """Scans that train without their labels."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """From a trial's spec to a context that can train or predict."""
 
+from functools import partial
+
 from dgsweep.method.base import Method
 from dgsweep.method.catalog import build_method, load_implementation, method_declaration, network_declaration
 from dgsweep.method.context import Context, Recipe, stream_seed
@@ -47,12 +49,13 @@ def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
         deep_supervision=bool(spec.training["deep_supervision"]),
         options=spec.network_options,
     )
-    network = build_network(declaration, load_implementation(declaration), task, seed=stream_seed("init", spec.seed))
-    network = network.to(runtime.device)
+    build = partial(build_network, declaration, load_implementation(declaration), task)
+    network = build(seed=stream_seed("init", spec.seed)).to(runtime.device)
     return Context(
         network,
         method,
         build_recipe(spec, runtime),
         n_domains=len(spec.sources),
         workers=runtime,
+        rebuild=lambda seed: build(seed=seed),
     )

@@ -33,10 +33,16 @@ class SpatialParameters:
 
 
 def sample_spatial(
-    augment: Mapping[str, Any], spacing_mm: tuple[float, float, float], batch: int, *, seed: int, step: int
+    augment: Mapping[str, Any],
+    spacing_mm: tuple[float, float, float],
+    batch: int,
+    *,
+    seed: int,
+    step: int,
+    randomness: str = "augment",
 ) -> SpatialParameters:
-    """Draw rotation (per axis), isotropic scale and mirroring for each sample; depends on seed and step only."""
-    rng = np.random.default_rng(stream_seed("augment", seed, step))
+    """Draw rotation (per axis), isotropic scale and mirroring for each sample, from seed, step and stream only."""
+    rng = np.random.default_rng(stream_seed(randomness, seed, step))
     flat = max(spacing_mm) / min(spacing_mm) > ANISOTROPY
     free = np.array([not flat or axis == int(np.argmax(spacing_mm)) for axis in range(3)])
     rotated = rng.random(batch) < augment["p_rotate"]

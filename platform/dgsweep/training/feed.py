@@ -1,11 +1,14 @@
 """Batches for one worker: sampled patches, moved to the device and augmented there."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from dgsweep.data.cache import CachedCase
-from dgsweep.data.sampling import PatchBatch, PatchSampler
+from dgsweep.data.sampling import UNLABELLED, PatchBatch, PatchSampler
 from dgsweep.method.base import Batch
 from dgsweep.method.context import stream_seed
 from dgsweep.plan.trial import TrialSpec
@@ -16,19 +19,12 @@ LOOK_AHEAD = 4
 """Batches sampled in advance by a thread where the network runs on an accelerator."""
 
 
-class Feed:
+class Stream:
     """The same stream of batches for any number of workers: each takes its share of every batch."""
 
-    def __init__(self, spec: TrialSpec, cases: tuple[CachedCase, ...], runtime: Runtime) -> None:
-        self._spec = spec
-        self._runtime = runtime
-        self._sampler = PatchSampler(
-            cases,
-            patch=spec.preprocessing.patch,
-            batch=int(spec.training["batch"]),
-            foreground_fraction=float(spec.training["foreground_fraction"]),
-            seed=stream_seed("patches", spec.seed),
-        )
+    def __init__(self, sampler: PatchSampler, spec: TrialSpec, runtime: Runtime, *, randomness: str) -> None:
+        self.sampler = sampler
+        self._spec, self._runtime, self._randomness = spec, runtime, randomness
         self._ahead: dict[int, Future[PatchBatch]] = {}
         self._pool = ThreadPoolExecutor(max_workers=2) if runtime.device.type == "cuda" else None
 
@@ -36,23 +32,20 @@ class Feed:
         """This worker's share of the batch of one step."""
         drawn = self._sampled(step)
         mine = self._share(len(drawn.case_ids))
-        device = self._runtime.device
+        device, spacing_mm = self._runtime.device, self._spec.preprocessing.spacing_mm
         image = torch.from_numpy(drawn.image[mine]).to(device, non_blocking=True)
         label = torch.from_numpy(drawn.label[mine]).to(device, non_blocking=True)
         parameters = sample_spatial(
             self._spec.training["augment"],
-            self._spec.preprocessing.spacing_mm,
+            spacing_mm,
             len(drawn.image),
             seed=self._spec.seed,
             step=step,
+            randomness=self._randomness,
         )
-        image, label = apply_spatial(image, label, parameters.share(mine), self._spec.preprocessing.spacing_mm)
+        image, label = apply_spatial(image, label, parameters.share(mine), spacing_mm)
         domain = torch.from_numpy(drawn.domain[mine]).to(device)
         return Batch(image=image, label=label, domain=domain, case_ids=tuple(drawn.case_ids[mine]))
-
-    def case_ids(self, step: int) -> tuple[str, ...]:
-        """Cases of the batch of one step (drawn again: the stream depends on the step only)."""
-        return tuple(self._sampler.batch(step).case_ids)
 
     def close(self) -> None:
         """End the sampling threads."""
@@ -66,8 +59,66 @@ class Feed:
 
     def _sampled(self, step: int) -> PatchBatch:
         if self._pool is None:
-            return self._sampler.batch(step)
+            return self.sampler.batch(step)
         for ahead in range(step, min(step + LOOK_AHEAD, self._spec.budget_steps)):
             if ahead not in self._ahead:
-                self._ahead[ahead] = self._pool.submit(self._sampler.batch, ahead)
+                self._ahead[ahead] = self._pool.submit(self.sampler.batch, ahead)
         return self._ahead.pop(step).result()
+
+
+class Feed:
+    """Labelled patches, and beside them unlabelled ones for a method that learns from both."""
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        cases: Sequence[CachedCase],
+        runtime: Runtime,
+        unlabelled: Sequence[CachedCase] = (),
+    ) -> None:
+        self._labelled = _stream(spec, cases, runtime, "labelled")
+        self._unlabelled = _stream(spec, unlabelled, runtime, "unlabelled") if unlabelled else None
+
+    def batch(self, step: int) -> Batch:
+        """This worker's share of the batch of one step."""
+        labelled = self._labelled.batch(step)
+        if self._unlabelled is None:
+            return labelled
+        free = self._unlabelled.batch(step)
+        free = replace(
+            free,
+            label=torch.full_like(free.label, UNLABELLED),  # augmentation fills what comes from outside with 0
+            domain=torch.from_numpy(self._places()).to(free.domain.device)[free.domain],
+        )
+        return replace(labelled, unlabelled=free)
+
+    def case_ids(self, step: int) -> tuple[str, ...]:
+        """Cases of the batch of one step (drawn again: the stream depends on the step only)."""
+        streams = [self._labelled, *([self._unlabelled] if self._unlabelled else [])]
+        return tuple(case_id for stream in streams for case_id in stream.sampler.batch(step).case_ids)
+
+    def close(self) -> None:
+        """End the sampling threads."""
+        self._labelled.close()
+        if self._unlabelled is not None:
+            self._unlabelled.close()
+
+    def _places(self) -> np.ndarray:
+        """Index of each unlabelled domain: a source keeps its own, others are counted on."""
+        if self._unlabelled is None:
+            return np.empty(0, dtype=np.int64)
+        known = list(self._labelled.sampler.domains)
+        known += [name for name in self._unlabelled.sampler.domains if name not in known]
+        return np.array([known.index(name) for name in self._unlabelled.sampler.domains], dtype=np.int64)
+
+
+def _stream(spec: TrialSpec, cases: Sequence[CachedCase], runtime: Runtime, kind: str) -> Stream:
+    labelled = kind == "labelled"
+    sampler = PatchSampler(
+        cases,
+        patch=spec.preprocessing.patch,
+        batch=int(spec.training["batch" if labelled else "unlabelled_batch"]),
+        foreground_fraction=float(spec.training["foreground_fraction"]) if labelled else 0.0,
+        seed=stream_seed("patches" if labelled else "unlabelled patches", spec.seed),
+    )
+    return Stream(sampler, spec, runtime, randomness="augment" if labelled else "augment unlabelled")

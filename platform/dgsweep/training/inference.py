@@ -40,22 +40,26 @@ def predict_probabilities(
 
 @torch.no_grad()
 def _predict(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]) -> Tensor:
-    was_training = ctx.network.training
+    predictor = ctx.method.predictor(ctx)
+    trained = [(network, network.training) for network in (ctx.network, predictor)]
     ctx.network.eval()
+    predictor.eval()
     try:
         own = ctx.method.predict_case(ctx, image)
         return own.float() if own is not None else _slide(ctx, image, patch, inference)
     finally:
-        ctx.network.train(was_training)
+        for network, was_training in trained:
+            network.train(was_training)
 
 
 def _slide(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]) -> Tensor:
+    predictor = ctx.method.predictor(ctx)
     flips = _mirror_combinations(tuple(inference["mirror_axes"]))
 
     def logits(window: Tensor) -> Tensor:
         shown = [ctx.method.infer_input(ctx, window.flip(flip)) for flip in flips]  # mirrored first, as in training
         with torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=ctx.recipe.autocast):
-            votes = [ctx.network(view)[0].flip(flip) for view, flip in zip(shown, flips, strict=True)]
+            votes = [predictor(view)[0].flip(flip) for view, flip in zip(shown, flips, strict=True)]
         return torch.stack(votes).float().mean(dim=0) if len(votes) > 1 else votes[0].float()
 
     merged: Tensor = sliding_window_inference(

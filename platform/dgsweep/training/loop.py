@@ -29,6 +29,8 @@ class TrainTask:
     spec: TrialSpec
     train: tuple[CachedCase, ...]
     val: tuple[CachedCase, ...]
+    unlabelled: tuple[CachedCase, ...] = ()
+    """Scans without their labels, for a method that learns from them."""
     checkpoints: Path
     """Folder of the trial's checkpoints."""
     runtime: Runtime
@@ -57,7 +59,7 @@ def train(task: TrainTask) -> Training:
         ctx.load_weights(finished["context"])
         return Training(ctx=ctx, curves=Curves.from_state(finished["curves"]), wall_s=finished["wall_s"])
     training = _resume(ctx, task)
-    feed = Feed(task.spec, task.train, task.runtime)
+    feed = Feed(task.spec, task.train, task.runtime, task.unlabelled)
     try:
         _run(training, feed, task)
     finally:

@@ -1,0 +1,42 @@
+"""Teacher and student: moving averages of weights, ramps of the consistency weight, clipped noise."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+CLIP = 2.0
+"""Noise is cut at this many of its deviations (SSL4MIS: 0.2 for a deviation of 0.1)."""
+
+
+def gaussian_ramp(spent: float, length: float) -> float:
+    """exp(-5 (1 - t)^2), t = spent / length, at most 1 (Laine and Aila, ICLR 2017). Both are shares of the budget."""
+    if length <= 0:
+        return 1.0
+    return math.exp(-5.0 * (1.0 - min(spent / length, 1.0)) ** 2)
+
+
+def average_decay(step: int, decay: float) -> float:
+    """min(1 - 1 / (step + 1), decay), step from 0: early averages forget faster (Tarvainen and Valpola, 2017)."""
+    return min(1.0 - 1.0 / (step + 1), decay)
+
+
+@torch.no_grad()
+def average_into(teacher: nn.Module, student: nn.Module, decay: float) -> None:
+    """Teacher's parameters become decay * teacher + (1 - decay) * student; buffers are copied."""
+    for own, other in zip(teacher.parameters(), student.parameters(), strict=True):
+        own.lerp_(other, 1.0 - decay)
+    for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(current)
+
+
+def clipped_noise(image: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """Normal noise in the shape of the image, cut at two deviations."""
+    noise = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+    return (deviation * noise).clamp(-CLIP * deviation, CLIP * deviation)
+
+
+def probability_gap(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared difference of class probabilities of two logits (B, K+1, X, Y, Z), mean over classes: (B, X, Y, Z)."""
+    gap = torch.softmax(student.float(), dim=1) - torch.softmax(teacher.float(), dim=1)
+    return gap.square().mean(dim=1)
