@@ -116,8 +116,8 @@ def _prediction(names: list[str], dice: pd.DataFrame, plan: Plan) -> Iterator[st
             listed = ", ".join(f"{place} {gain:+.2f}" for place, gain in gains.items())
             yield f"- `{name}`: {listed} against ERM{'' if name in agreeing else ': contradicts it'}\n"
         yield "\n"
-    weak = [f"`{name}` ({own['mean']:.2f})" for name in ["erm", *found]
-            if (own := evidence.row(dice, "in_domain", "T1W", arm=name)) is not None and own["mean"] < LEARNED]  # fmt: skip
+    own = {name: evidence.row(dice, "in_domain", "T1W", arm=name) for name in ["erm", *found]}
+    weak = [f"`{name}` ({row['mean']:.2f})" for name, row in own.items() if row is not None and row["mean"] < LEARNED]
     yield f"Below {LEARNED:.2f} in their own domain, so this budget does not show what they can do: "
     yield f"{', '.join(weak) or 'none'}.\n\n"
     missing = [name for name in names if name != "erm" and name not in found]

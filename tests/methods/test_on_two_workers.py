@@ -34,13 +34,11 @@ def _worker(rank: int, port: int, folder: str) -> None:
 def _trained(name: str, runtime: Runtime) -> dict[str, Any]:
     method = make_method(method_declarations()[name])
     recipe = Recipe(budget_steps=STEPS, learning_rate=1e-2, momentum=0.9, schedule="constant", patch=PATCH)
-    ctx = Context(
-        ToyNetwork(method.in_channels(1), 0).train(),
-        method,
-        recipe,
-        n_domains=2,
-        workers=runtime,
-    )
+
+    def build(seed: int) -> ToyNetwork:
+        return ToyNetwork(method.in_channels(1), seed).train()
+
+    ctx = Context(build(0), method, recipe, n_domains=2, workers=runtime, rebuild=build)
     advance(ctx, STEPS, lambda step: toy_batch(100 * runtime.rank + step))
     saved = ctx.state_dict()
     return {name: saved[name] for name in ("network", "modules", "optimizer", "state")}
