@@ -103,7 +103,7 @@ def _learning(names: list[str]) -> Iterator[str]:
         f"`erm` on T1W of all centers of the phantom, {config['budget']['steps']} steps of {training['batch']} patches "
         f"of {patch} voxels, AdamW at {training['learning_rate']:g} for all, from scratch, at published sizes (but "
         "`medsegdiff`, four times narrower). Mean Dice [95 % interval over patients] on test patients. It says that a "
-        "backbone trains here, not which is best: the budget is far below what any of them needs, and one learning rate "
+        "backbone trains here, not which is best: the budget is far below what any needs, and one learning rate "
         "suits none of them in particular. [Its sweep](../examples/evidence/networks.yaml).\n\n"
     )
     yield "| network | T1W | T2W |\n|---|---|---|\n"

@@ -25,7 +25,9 @@ def pyramid(outputs: Sequence[Tensor], scales: int) -> Tensor:
     ]
     finest, size = taught[0], taught[0].shape[2:]
     if len(taught) == 1:
-        cells = [[max(1, length // 2**level) for length in size] for level in range(1, scales)]
+        x, y, z = size
+        halved = [2**level for level in range(1, scales)]
+        cells = [(max(1, x // part), max(1, y // part), max(1, z // part)) for part in halved]
         taught += [functional.adaptive_avg_pool3d(finest, cell) for cell in cells]
     coarse = [functional.interpolate(out, size=size, mode="trilinear") for out in taught[1:scales]]
     return torch.log_softmax(torch.stack([finest, *coarse]), dim=2)
