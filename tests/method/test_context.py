@@ -9,7 +9,8 @@ import torch
 
 from dgsweep.method.base import Method
 from dgsweep.method.conformance import ToyNetwork, make_context, same_weights, toy_batch
-from dgsweep.method.context import Context, Recipe, stream_seed
+from dgsweep.method.context import Context, stream_seed
+from dgsweep.method.recipe import Recipe
 from dgsweep.method.workers import Alone
 
 

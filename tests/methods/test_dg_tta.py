@@ -9,8 +9,9 @@ from scipy import ndimage
 from torch import nn
 
 from dgsweep.method.conformance import MethodConformance, ToyNetwork, make_context, make_method, predicted, toy_batch
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
 from dgsweep.method.descriptors import mind_ssc
+from dgsweep.method.recipe import Recipe
 from dgsweep_methods.dg_tta import DECLARATION
 from dgsweep_methods.dg_tta.method import disagreement, random_affine, warped
 

@@ -4,8 +4,9 @@ import torch
 
 from dgsweep.method.catalog import load_implementation, method_declaration
 from dgsweep.method.conformance import ToyNetwork, toy_batch
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
 from dgsweep.method.losses import segmentation_loss
+from dgsweep.method.recipe import Recipe
 
 RECIPE = Recipe(
     budget_steps=10, learning_rate=0.05, momentum=0.9, weight_decay=1e-3, schedule="constant", grad_clip=1e9

@@ -10,7 +10,8 @@ from torch import nn
 
 from dgsweep.method.base import Batch
 from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
+from dgsweep.method.recipe import Recipe
 from dgsweep.networks.medsegdiff import DECLARATION as NETWORK
 from dgsweep.networks.small import make_network
 from dgsweep_methods.medsegdiff import DECLARATION

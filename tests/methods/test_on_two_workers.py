@@ -12,7 +12,8 @@ import torch
 
 from dgsweep.method.catalog import method_declarations
 from dgsweep.method.conformance import STEPS, advance, make_method
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
+from dgsweep.method.recipe import Recipe
 from dgsweep.method.toy import PATCH, ToyNetwork, toy_batch
 from dgsweep.training.runtime import Runtime
 

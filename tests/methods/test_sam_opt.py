@@ -5,8 +5,9 @@ import torch
 from torch.func import functional_call
 
 from dgsweep.method.conformance import MethodConformance, ToyNetwork, make_method, toy_batch
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
 from dgsweep.method.losses import segmentation_loss
+from dgsweep.method.recipe import Recipe
 from dgsweep_methods.sam_opt import DECLARATION
 from dgsweep_methods.sam_opt.method import ascent
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dgsweep.method.conformance import MethodConformance, ToyNetwork, make_method, toy_batch
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
+from dgsweep.method.recipe import Recipe
 from dgsweep_methods.swad import DECLARATION
 from dgsweep_methods.swad.method import folded, valley
 

@@ -9,8 +9,9 @@ from torch import nn
 from dgsweep.method.base import Method
 from dgsweep.method.composition import composed
 from dgsweep.method.conformance import MethodConformance, ToyNetwork, make_context, make_method, predicted, toy_batch
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
 from dgsweep.method.networks import norm_parameters
+from dgsweep.method.recipe import Recipe
 from dgsweep_methods.tent import DECLARATION
 from dgsweep_methods.tent.method import entropy
 

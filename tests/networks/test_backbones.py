@@ -8,8 +8,9 @@ import torch
 
 from dgsweep.method.base import Method
 from dgsweep.method.catalog import load_implementation, network_declaration, network_declarations
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
 from dgsweep.method.losses import supervised_loss
+from dgsweep.method.recipe import Recipe
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 from dgsweep.networks.builder import build_network, count_parameters
 

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from dgsweep.errors import PlanError
 from dgsweep.method.base import Batch, Method
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
+from dgsweep.method.recipe import Recipe
 from dgsweep.networks.builder import count_parameters
 from dgsweep.networks.small import implementation_of, make_network, make_task
 from dgsweep.networks.synergynet import DECLARATION

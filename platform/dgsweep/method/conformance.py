@@ -16,8 +16,9 @@ from dgsweep.config.composition import part_names
 from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.method.base import Batch, Method
 from dgsweep.method.catalog import build_method, load_implementation
-from dgsweep.method.context import Context, Recipe
+from dgsweep.method.context import Context
 from dgsweep.method.likeness import difference, predicted, same_outcome, same_weights
+from dgsweep.method.recipe import Recipe
 from dgsweep.method.toy import PATCH, ToyNetwork, toy_batch, toy_unlabelled
 
 STEPS = 6

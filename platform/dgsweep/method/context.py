@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dgsweep.method.base import Batch, Method, state_value
 from dgsweep.method.losses import supervised_loss
+from dgsweep.method.recipe import Recipe
 from dgsweep.method.schedule import learning_rate_at
 from dgsweep.method.workers import Alone, Workers
 
@@ -19,25 +20,6 @@ from dgsweep.method.workers import Alone, Workers
 def stream_seed(*parts: object) -> int:
     """A 63-bit seed from any printable parts: equal parts, equal stream."""
     return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What every method of a table shares: the optimisation, and the grid that the patches are on."""
-
-    budget_steps: int
-    optimizer: str = "sgd"
-    learning_rate: float = 1e-2
-    momentum: float = 0.99
-    weight_decay: float = 3e-5
-    schedule: str = "poly"
-    grad_clip: float = 12.0
-    autocast: bool = False
-    seed: int = 0
-    patch: tuple[int, int, int] | None = None
-    """Voxels (x, y, z) of a training patch, for methods that cut patches at test time."""
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Size of a voxel of the patches, along x, y, z."""
 
 
 class Context:
@@ -164,16 +146,13 @@ class Context:
 
         Given `parameters` (named as in `network.named_parameters()`), it is evaluated at those instead of its own.
         """
-        self.forward_passes += 1
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.autocast):
-            if parameters is not None:
-                # tie_weights would leave the new ones in a layer that is held under two names, as DynUNet's are
-                outputs = torch.func.functional_call(self.network, dict(parameters), (image,), tie_weights=False)
-            else:
-                outputs = self._parallel(image) if self.network.training else self.network(image)
-        return outputs if isinstance(outputs, list | tuple) else [outputs]
+        if parameters is not None:
+            # tie_weights would leave the new ones in a layer that is held under two names, as DynUNet's are
+            at = partial(torch.func.functional_call, self.network, dict(parameters), tie_weights=False)
+            return self.forward_with(lambda shown: at((shown,)), image)
+        return self.forward_with(self._parallel if self.network.training else self.network, image)
 
-    def forward_with(self, network: nn.Module, image: Tensor) -> Sequence[Tensor]:
+    def forward_with(self, network: Callable[[Tensor], Any], image: Tensor) -> Sequence[Tensor]:
         """Outputs of another network than the one that is trained (a teacher, a second student), finest first."""
         self.forward_passes += 1
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.autocast):

@@ -4,7 +4,8 @@ from functools import partial
 
 from dgsweep.method.base import Method
 from dgsweep.method.catalog import build_method, load_implementation, method_declaration, network_declaration
-from dgsweep.method.context import Context, Recipe, stream_seed
+from dgsweep.method.context import Context, stream_seed
+from dgsweep.method.recipe import Recipe
 from dgsweep.networks.base import NetworkTask
 from dgsweep.networks.builder import build_network
 from dgsweep.plan.trial import TrialSpec
