@@ -1,5 +1,6 @@
 """Write docs/method-evidence.md: what conformance and the ledger of the evidence sweep say of every method."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -47,8 +48,10 @@ def main() -> None:
 
 def _conformance(names: list[str]) -> Iterator[str]:
     yield "## What conformance measured\n\n"
-    yield "| method | source domains | inverts contrast | checks | own claim | active | forward passes | lines |\n"
-    yield "|---|---|---|---|---|---|---|---|\n"
+    yield "Difference from ERM: how far weights or predictions end from ERM's, as a share of what ERM's training changed."
+    yield "\n\n"
+    yield "| method | source domains | inverts contrast | checks | own claim | difference from ERM | active "
+    yield "| forward passes | lines |\n|---|---|---|---|---|---|---|---|---|\n"
     for name in names:
         declaration = method_declaration(name)
         results = check(declaration)
@@ -57,7 +60,7 @@ def _conformance(names: list[str]) -> Iterator[str]:
         requires = declaration.requires
         yield (
             f"| `{name}` | ≥ {requires.min_source_domains} | {requires.contrast_inversion} | {verdict} "
-            f"| {_says(results, 'own claim')} | {_says(results, 'active')} "
+            f"| {_says(results, 'own claim')} | {_difference(results)} | {_says(results, 'active')} "
             f"| {declaration.forward_passes_per_step:g} | {_lines(declaration)} |\n"
         )
 
@@ -65,6 +68,10 @@ def _conformance(names: list[str]) -> Iterator[str]:
 def _says(results: list[CheckResult], name: str) -> str:
     found = [result for result in results if result.check.startswith(name)]
     return "; ".join(dict.fromkeys(result.says for result in found)) or "-"
+
+
+def _difference(results: list[CheckResult]) -> str:
+    return "; ".join(re.findall(r"differ by (\S+) of", _says(results, "differs from ERM"))) or "-"
 
 
 def _lines(declaration: MethodDeclaration) -> int:
@@ -83,7 +90,8 @@ def _phantom(names: list[str], dice: pd.DataFrame, plan: Plan) -> Iterator[str]:
     )
     yield f"| method | seeds done | {' | '.join(COLUMNS.values())} |\n|---|---|{'---|' * len(COLUMNS)}\n"
     refused = {refusal.method: refusal.reason for refusal in plan.refusals}
-    for name in names:
+    asked = {method["name"] for method in config["methods"]}
+    for name in (name for name in names if name in asked):
         if name in refused:
             yield f"| `{name}` | refused | {refused[name]} |{' |' * (len(COLUMNS) - 1)}\n"
             continue
@@ -121,7 +129,7 @@ def _prediction(names: list[str], dice: pd.DataFrame, plan: Plan) -> Iterator[st
     yield f"Below {LEARNED:.2f} in their own domain, so this budget does not show what they can do: "
     yield f"{', '.join(weak) or 'none'}.\n\n"
     missing = [name for name in names if name != "erm" and name not in found]
-    yield f"Not judged here, because unfinished or refused above: {_listed(missing)}.\n"
+    yield f"Not judged here, because unfinished, refused above, or for unlabelled scans: {_listed(missing)}.\n"
 
 
 def _listed(names: Iterable[str]) -> str:
