@@ -48,7 +48,7 @@ def main() -> None:
 
 def _conformance(names: list[str]) -> Iterator[str]:
     yield "## What conformance measured\n\n"
-    yield "Difference from ERM: how far weights or predictions end from ERM's, as a share of what ERM's training changed."
+    yield "Difference from ERM: how far weights or predictions end from its, as a share of what its training changed."
     yield "\n\n"
     yield "| method | source domains | inverts contrast | checks | own claim | difference from ERM | active "
     yield "| forward passes | lines |\n|---|---|---|---|---|---|---|---|---|\n"

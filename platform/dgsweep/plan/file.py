@@ -40,7 +40,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 def _trial_to_json(trial: TrialSpec, shared: dict[str, dict[str, Any]], known: dict[int, str]) -> dict[str, Any]:
     """One trial, with its cases as a key of `shared`; `known` remembers the key of each score table by identity."""
     if id(trial.score_shas) not in known:
-        cases = {"split": asdict(trial.split), "domains": dict(trial.domains), "score_shas": dict(trial.score_shas)}
+        cases = {"split": trial.split.to_json(), "domains": dict(trial.domains), "score_shas": dict(trial.score_shas)}
         known[id(trial.score_shas)] = content_id(cases)
         shared.setdefault(known[id(trial.score_shas)], cases)
     empty = Split(train=(), val=(), test=(), target=())

@@ -30,6 +30,11 @@ class Split:
     unlabelled: tuple[str, ...] = ()
     """Scans that train without their labels."""
 
+    def to_json(self) -> dict[str, list[str]]:
+        """Role -> case ids; `unlabelled` only where there are any."""
+        plain = {role: list(ids) for role, ids in asdict(self).items()}
+        return plain if self.unlabelled else {role: ids for role, ids in plain.items() if role != "unlabelled"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -109,7 +114,7 @@ class TrialSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `TrialSpec.from_json` reads them back."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps({**asdict(self), "split": self.split.to_json()}))
         return plain
 
     @classmethod
