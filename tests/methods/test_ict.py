@@ -56,7 +56,7 @@ def test_the_term_is_the_weighted_gap_between_the_mixtures_answer_and_the_mixed_
     share = symmetric_beta(0.2, 4, replay).view(-1, 1, 1, 1, 1)
     answer = torch.softmax(ctx.modules["teacher"](image)[0], 1)
     logits = ctx.network(share * image + (1 - share) * image[partner])[0]
-    expected = 2.0 * float(interpolation_gap(logits, share * answer + (1 - share) * answer[partner]))
+    expected = 2.0 * float(interpolation_gap(logits, share * answer + (1 - share) * answer[partner]).detach())
     assert float(terms["consistency"].detach()) == pytest.approx(expected, rel=1e-4)
     assert expected > 0
 
