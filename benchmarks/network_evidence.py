@@ -100,11 +100,12 @@ def _learning(names: list[str]) -> Iterator[str]:
     yield "## What each learns in one small budget\n\n"
     training = config["training"]
     yield (
-        f"`erm` on T1W of all centers of the phantom, {config['budget']['steps']} steps of {training['batch']} patches "
-        f"of {patch} voxels, AdamW at {training['learning_rate']:g} for all, from scratch, at published sizes (but "
-        "`medsegdiff`, four times narrower). Mean Dice [95 % interval over patients] on test patients. It says that a "
-        "backbone trains here, not which is best: the budget is far below what any needs, and one learning rate "
-        "suits none of them in particular. [Its sweep](../examples/evidence/networks.yaml).\n\n"
+        f"`erm` on T1W of all centers of the phantom, {config['budget']['steps']} steps with batches of "
+        f"{training['batch']}, patches of {patch} voxels, AdamW at {training['learning_rate']:g} for all, from "
+        "scratch, at published sizes (but `medsegdiff`, four times narrower). Mean Dice [95 % interval over patients] "
+        "on test patients. It says that a backbone trains here, not which is best: the budget is far below what any "
+        "needs, and one learning rate suits none of them in particular. [Its "
+        "sweep](../examples/evidence/networks.yaml).\n\n"
     )
     yield "| network | T1W | T2W |\n|---|---|---|\n"
     for name in names:
