@@ -17,22 +17,24 @@ UNFINISHED = "not run yet"
 
 
 def read(name: str) -> tuple[Plan, pd.DataFrame]:
-    """The plan of a sweep of `examples/evidence`, and one row per arm, network and column: mean, low, high, repeats."""
+    """The plan of a sweep of `examples/evidence`, and its table: a row per arm (no setting), network and column."""
     prepared = prepare(SWEEPS / f"{name}.yaml")
     ledger = Ledger(Path(prepared.config.output))
     if not ledger.files.plan.exists():
         return prepared.plan, pd.DataFrame()
     plan = ledger.read_plan()
     cases = selected_cases("source_val", plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
-    return prepared.plan, matrix(cases, plan) if len(cases) else pd.DataFrame()
+    if cases.empty:
+        return prepared.plan, pd.DataFrame()
+    table = matrix(cases, plan)
+    return prepared.plan, table.assign(arm=table["arm"].astype(str).str.partition(" ")[0])
 
 
 def row(dice: pd.DataFrame, role: str, target: str, **wanted: str) -> "pd.Series[Any] | None":
-    """The row of a target; in-domain there is one per arm. `wanted` are columns, `arm` without its setting."""
+    """The row of a target; in-domain there is one per arm. `wanted` are columns."""
     if dice.empty:
         return None
-    named = dice.assign(arm=dice["arm"].astype(str).str.partition(" ")[0])
-    chosen = named[named["role"] == role]
+    chosen = dice[dice["role"] == role]
     chosen = chosen if role == "in_domain" else chosen[chosen["target"] == target]
     for column, value in wanted.items():
         chosen = chosen[chosen[column].astype(str) == value]

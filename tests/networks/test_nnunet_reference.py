@@ -18,6 +18,7 @@ from dgsweep.networks.nnunet import DECLARATION as NNUNET
 from dgsweep.networks.nnunet_2d import DECLARATION as NNUNET_2D
 from dgsweep.networks.nnunet_resenc_m import DECLARATION as RESENC
 from dgsweep.networks.planned import planned_topology, planned_widths
+from dgsweep.networks.slices import to_slices
 from dgsweep.networks.small import implementation_of
 from dgsweep.networks.topology import Topology
 
@@ -193,11 +194,11 @@ def test_nnunet_2d_computes_what_plainconvunet_computes_on_each_slice(unets):
     task = task_of((32, 48, 3), (1.0, 1.0, 5.0), **SMALL)
     other = plain(unets, task, planned_topology("nnunet_2d", (32, 48), (1.0, 1.0)))
     network = build_network(NNUNET_2D, implementation_of(NNUNET_2D), task, seed=0)
-    found = compared(network, other, torch.randn(2, 2, 32, 48, 3), slices=network.core.to_slices)
+    found = compared(network, other, torch.randn(2, 2, 32, 48, 3), slices=to_slices)
     assert count_parameters(network) == count_parameters(other)
     for mine, theirs in zip(found.own, found.theirs, strict=True):
-        assert torch.allclose(network.core.to_slices(mine), theirs, rtol=1e-4, atol=1e-4)
-        assert not torch.allclose(network.core.to_slices(mine.flip(-1)), theirs, rtol=1e-4, atol=1e-4)
+        assert torch.allclose(to_slices(mine), theirs, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(to_slices(mine.flip(-1)), theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.0, 1.0, 4.0)])

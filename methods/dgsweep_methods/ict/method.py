@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
 from dgsweep.method.sampling import draw_partners, symmetric_beta
-from dgsweep.method.teacher import average_decay, average_into, gaussian_ramp
+from dgsweep.method.teacher import AveragedTeacher, gaussian_ramp
 from dgsweep.method.volume import per_sample
 
 
@@ -26,17 +26,12 @@ def interpolation_gap(logits: Tensor, answer: Tensor) -> Tensor:
 
 @final
 @dataclass(kw_only=True)
-class InterpolationConsistency(Method):
+class InterpolationConsistency(AveragedTeacher):
     """Add the distance between the answer for a mixture and the mixture of the teacher's answers."""
 
     weight: float
     ramp: float
-    decay: float
     alpha: float
-
-    def setup(self, ctx: Context) -> None:
-        """A teacher that starts as the student."""
-        ctx.twin("teacher")
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss, and the interpolation gap on unlabelled patches, each mixed with another of the batch."""
@@ -52,11 +47,3 @@ class InterpolationConsistency(Method):
         gap = interpolation_gap(ctx.forward(mixed(image, partner, share))[0], mixed(answer, partner, share))
         terms["consistency"] = self.weight * gaussian_ramp(ctx.progress(), self.ramp) * gap
         return terms
-
-    def after_step(self, ctx: Context) -> None:
-        """The teacher follows."""
-        average_into(ctx.modules["teacher"], ctx.network, average_decay(ctx.step, self.decay))
-
-    def predictor(self, ctx: Context) -> nn.Module:
-        """The teacher."""
-        return ctx.modules["teacher"]

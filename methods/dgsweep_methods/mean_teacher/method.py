@@ -5,26 +5,21 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
-from dgsweep.method.teacher import average_decay, average_into, clipped_noise, gaussian_ramp, probability_gap
+from dgsweep.method.teacher import AveragedTeacher, clipped_noise, gaussian_ramp, probability_gap
 
 
 @final
 @dataclass(kw_only=True)
-class MeanTeacher(Method):
+class MeanTeacher(AveragedTeacher):
     """Add the distance between student and teacher on unlabelled patches; the teacher predicts."""
 
     weight: float
     ramp: float
-    decay: float
     noise: float
-
-    def setup(self, ctx: Context) -> None:
-        """A teacher that starts as the student."""
-        ctx.twin("teacher")
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss, and the mean squared gap of probabilities on unlabelled patches."""
@@ -39,11 +34,3 @@ class MeanTeacher(Method):
         gap = probability_gap(ctx.forward(image)[0], teacher).mean()
         terms["consistency"] = self.weight * gaussian_ramp(ctx.progress(), self.ramp) * gap
         return terms
-
-    def after_step(self, ctx: Context) -> None:
-        """The teacher follows."""
-        average_into(ctx.modules["teacher"], ctx.network, average_decay(ctx.step, self.decay))
-
-    def predictor(self, ctx: Context) -> nn.Module:
-        """The teacher."""
-        return ctx.modules["teacher"]

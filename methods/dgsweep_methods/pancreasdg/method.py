@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
 from dgsweep.method.intensity import strong_view
-from dgsweep.method.teacher import average_decay, average_into, gaussian_ramp, probability_gap
+from dgsweep.method.teacher import AveragedTeacher, gaussian_ramp, probability_gap
 
 RESTART = 0.1
 """Chance of each step that the walk goes back to the teacher's prediction."""
@@ -53,20 +53,15 @@ def _from_neighbours(values: Tensor, links: Sequence[Tensor]) -> Tensor:
 
 @final
 @dataclass(kw_only=True)
-class PancreasDg(Method):
+class PancreasDg(AveragedTeacher):
     """Add the distances from the student's strong view to the teacher and to its walk; the teacher predicts."""
 
     weight: float
     ramp: float
-    decay: float
     strength: float
     graph: float
     width: float
     walk: int
-
-    def setup(self, ctx: Context) -> None:
-        """A teacher that starts as the student."""
-        ctx.twin("teacher")
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss, and the two mean squared gaps of probabilities on unlabelled patches."""
@@ -83,11 +78,3 @@ class PancreasDg(Method):
         terms["consistency"] = weight * probability_gap(student, teacher).mean()
         terms["graph"] = weight * self.graph * (torch.softmax(student, dim=1) - walked).square().mean()
         return terms
-
-    def after_step(self, ctx: Context) -> None:
-        """The teacher follows."""
-        average_into(ctx.modules["teacher"], ctx.network, average_decay(ctx.step, self.decay))
-
-    def predictor(self, ctx: Context) -> nn.Module:
-        """The teacher."""
-        return ctx.modules["teacher"]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dgsweep.method.base import Batch, Method, View
+from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
-from dgsweep.method.teacher import average_decay, average_into, clipped_noise, gaussian_ramp, probability_gap
+from dgsweep.method.teacher import AveragedTeacher, clipped_noise, gaussian_ramp, probability_gap
 
 
 def certain(probability: Tensor, share: float) -> Tensor:
@@ -28,19 +28,14 @@ def masked_mean(gap: Tensor, mask: Tensor) -> Tensor:
 
 @final
 @dataclass(kw_only=True)
-class UncertaintyAwareMeanTeacher(Method):
+class UncertaintyAwareMeanTeacher(AveragedTeacher):
     """Add the distance to the teacher over voxels where the teacher is certain; the teacher predicts."""
 
     weight: float
     ramp: float
-    decay: float
     noise: float
     passes: int
     threshold: float
-
-    def setup(self, ctx: Context) -> None:
-        """A teacher that starts as the student."""
-        ctx.twin("teacher")
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss, and the mean squared gap of probabilities on certain voxels of unlabelled patches."""
@@ -63,11 +58,3 @@ class UncertaintyAwareMeanTeacher(Method):
         """The teacher's logits for the image under fresh noise, in float32."""
         shown = image + clipped_noise(image, self.noise, ctx.generator)
         return ctx.forward_with(ctx.modules["teacher"], shown)[0].float()
-
-    def after_step(self, ctx: Context) -> None:
-        """The teacher follows."""
-        average_into(ctx.modules["teacher"], ctx.network, average_decay(ctx.step, self.decay))
-
-    def predictor(self, ctx: Context) -> nn.Module:
-        """The teacher."""
-        return ctx.modules["teacher"]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dgsweep.method.context import Context
+from dgsweep.method.networks import evaluating
 from dgsweep.method.toy import toy_batch
 
 
@@ -17,10 +18,8 @@ def predicted(ctx: Context, image: Tensor | None = None) -> Tensor:
         if own is not None:
             return own
         predictor = ctx.method.predictor(ctx)
-        was_training = predictor.training
-        logits: Tensor = predictor.eval()(ctx.method.infer_input(ctx, image))[0][0]
-        predictor.train(was_training)
-        return torch.softmax(logits, dim=0)
+        with evaluating(predictor):
+            return torch.softmax(predictor(ctx.method.infer_input(ctx, image))[0][0], dim=0)
 
 
 def same_outcome(first: Context, second: Context) -> bool:

@@ -1,6 +1,7 @@
 """Parts of a network that methods single out."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -37,3 +38,16 @@ def require_denoiser(network: nn.Module, method: str) -> Denoiser:
     if not isinstance(network, Denoiser):
         raise ValueError(f"{method} needs a network that removes noise from a mask, such as medsegdiff")
     return network
+
+
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Networks in evaluation mode; afterwards each of their modules is in the mode that it was in."""
+    modes = {module: module.training for network in networks for module in network.modules()}
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,9 +1,13 @@
 """Teacher and student: moving averages of weights, ramps of the consistency weight, clipped noise."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from dgsweep.method.base import Method
+from dgsweep.method.context import Context
 
 CLIP = 2.0
 """Noise is cut at this many of its deviations (SSL4MIS: 0.2 for a deviation of 0.1)."""
@@ -40,3 +44,22 @@ def probability_gap(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared difference of class probabilities of two logits (B, K+1, X, Y, Z), mean over classes: (B, X, Y, Z)."""
     gap = torch.softmax(student.float(), dim=1) - torch.softmax(teacher.float(), dim=1)
     return gap.square().mean(dim=1)
+
+
+@dataclass(kw_only=True)
+class AveragedTeacher(Method):
+    """Base of methods whose teacher averages the student and predicts; it stands in `ctx.modules["teacher"]`."""
+
+    decay: float
+
+    def setup(self, ctx: Context) -> None:
+        """A teacher that starts as the student."""
+        ctx.twin("teacher")
+
+    def after_step(self, ctx: Context) -> None:
+        """The teacher follows."""
+        average_into(ctx.modules["teacher"], ctx.network, average_decay(ctx.step, self.decay))
+
+    def predictor(self, ctx: Context) -> nn.Module:
+        """The teacher."""
+        return ctx.modules["teacher"]

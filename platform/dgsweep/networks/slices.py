@@ -8,6 +8,11 @@ from torch import Tensor, nn
 from dgsweep.networks.base import Place, SegmentationNetwork
 
 
+def to_slices(volume: Tensor) -> Tensor:
+    """(B, C, X, Y, Z) as (B * Z, C, X, Y), the slices of one volume together."""
+    return volume.movedim(-1, 1).flatten(0, 1)
+
+
 class SliceWise(nn.Module):
     """Runs a 2D network on every slice of (B, C, X, Y, Z); its batch is B * Z slices, those of one volume together."""
 
@@ -19,12 +24,8 @@ class SliceWise(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Logits (B, K+1, X, Y, Z) of each output of the 2D network, finest first."""
         self.depth = image.shape[-1]
-        outputs = self.core(self.to_slices(image).contiguous())
+        outputs = self.core(to_slices(image).contiguous())
         return [self.to_volume(out) for out in ([outputs] if isinstance(outputs, Tensor) else outputs)]
-
-    def to_slices(self, volume: Tensor) -> Tensor:
-        """(B, C, X, Y, Z) as (B * Z, C, X, Y)."""
-        return volume.movedim(-1, 1).flatten(0, 1)
 
     def to_volume(self, slices: Tensor) -> Tensor:
         """(B * Z, C, X, Y) as (B, C, X, Y, Z), with the Z of the volume that is under way."""
@@ -46,14 +47,14 @@ def slice_wise(
 
 def _placed(tap: nn.Module | Place, sliced: SliceWise) -> Place:
     if isinstance(tap, nn.Module):
-        return Place(module=tap, to_map=sliced.to_volume, from_map=sliced.to_slices)
+        return Place(module=tap, to_map=sliced.to_volume, from_map=to_slices)
     inner = tap
 
     def to_map(output: Tensor) -> Tensor:
         return sliced.to_volume(inner.to_map(output))
 
     def from_map(volume: Tensor) -> Tensor:
-        return inner.from_map(sliced.to_slices(volume))
+        return inner.from_map(to_slices(volume))
 
     return Place(module=inner.module, to_map=to_map, from_map=from_map)
 

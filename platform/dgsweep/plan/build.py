@@ -62,7 +62,8 @@ def build_plan(
     domains = group_domains(cases, config.protocol.factors)
     roles = assign_roles(cases, config.protocol.factors, config.protocol.folds)
     splits = domain_splits(config.protocol, domains)
-    rows = source_rows(config, splits, domains, roles=roles, problems=problems, notes=notes)
+    kinds = {entry.unlabelled for entry in entries if entry.unlabelled != "none"}
+    rows = source_rows(config, splits, domains, roles=roles, kinds=kinds, problems=problems, notes=notes)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     config = usable_selection(config, rows)
     notes += _test_time_notes(entries)

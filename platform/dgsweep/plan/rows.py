@@ -1,8 +1,7 @@
 """The rows that every method shares: source set, fold, label ratio, and whether the data can carry them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import get_args
 
 from dgsweep.config.schema import SweepConfig, Unlabelled
 from dgsweep.errors import Problems
@@ -41,10 +40,14 @@ def source_rows(
     domains: Domains,
     *,
     roles: Mapping[int, Roles],
+    kinds: Collection[Unlabelled],
     problems: Problems,
     notes: list[str],
 ) -> list[SourceRow]:
-    """Every row that the data can carry; what it cannot is noted in `problems`, what is worth knowing in `notes`."""
+    """Every row that the data can carry, with its unlabelled scans of these kinds.
+
+    What the data cannot carry is noted in `problems`, what is worth knowing in `notes`.
+    """
     rows = []
     for split in splits:
         if not _sources_carry(split, domains, problems):
@@ -52,11 +55,11 @@ def source_rows(
         for fold, patients in roles.items():
             for ratio in dict.fromkeys(config.protocol.label_ratio):
                 cases = trial_cases(config.protocol, split, domains, roles=patients, label_ratio=ratio)
-                free = {
+                free: dict[str, Cases] = {
                     kind: unlabelled_cases(
                         kind, split, domains, roles=patients, cases=cases, factors=config.protocol.factors
                     )
-                    for kind in get_args(Unlabelled)
+                    for kind in kinds
                 }
                 row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases, unlabelled=free)
                 _check_row(config, row, problems, notes)

@@ -78,6 +78,7 @@ class Feed:
     ) -> None:
         self._labelled = _stream(spec, cases, runtime, "labelled")
         self._unlabelled = _stream(spec, unlabelled, runtime, "unlabelled") if unlabelled else None
+        self._places = torch.from_numpy(self._global_places()).to(runtime.device)
 
     def batch(self, step: int) -> Batch:
         """This worker's share of the batch of one step."""
@@ -88,7 +89,7 @@ class Feed:
         free = replace(
             free,
             label=torch.full_like(free.label, UNLABELLED),  # augmentation fills what comes from outside with 0
-            domain=torch.from_numpy(self._places()).to(free.domain.device)[free.domain],
+            domain=self._places[free.domain],
         )
         return replace(labelled, unlabelled=free)
 
@@ -103,7 +104,7 @@ class Feed:
         if self._unlabelled is not None:
             self._unlabelled.close()
 
-    def _places(self) -> np.ndarray:
+    def _global_places(self) -> np.ndarray:
         """Index of each unlabelled domain: a source keeps its own, others are counted on."""
         if self._unlabelled is None:
             return np.empty(0, dtype=np.int64)

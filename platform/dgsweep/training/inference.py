@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgsweep.method.context import Context
+from dgsweep.method.networks import evaluating
 from dgsweep.networks.monai_import import without_optional_packages
 
 with without_optional_packages():
@@ -41,19 +42,14 @@ def predict_probabilities(
 @torch.no_grad()
 def _predict(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]) -> Tensor:
     predictor = ctx.method.predictor(ctx)
-    trained = [(network, network.training) for network in (ctx.network, predictor)]
-    ctx.network.eval()
-    predictor.eval()
-    try:
+    with evaluating(ctx.network, predictor):
         own = ctx.method.predict_case(ctx, image)
-        return own.float() if own is not None else _slide(ctx, image, patch, inference)
-    finally:
-        for network, was_training in trained:
-            network.train(was_training)
+        return own.float() if own is not None else _slide(ctx, predictor, image, patch, inference)
 
 
-def _slide(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]) -> Tensor:
-    predictor = ctx.method.predictor(ctx)
+def _slide(
+    ctx: Context, predictor: nn.Module, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]
+) -> Tensor:
     flips = _mirror_combinations(tuple(inference["mirror_axes"]))
 
     def logits(window: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 from dgsweep.networks.medsegdiff.blocks import ConditionalEncoding, Step, groups, started_small
 from dgsweep.networks.monai_import import without_optional_packages
-from dgsweep.networks.slices import slice_wise
+from dgsweep.networks.slices import slice_wise, to_slices
 
 with without_optional_packages():
     from monai.networks.nets.diffusion_model_unet import get_timestep_embedding
@@ -132,7 +132,7 @@ class DenoisingNetwork(SegmentationNetwork):
     @contextmanager
     def conditioned(self, noisy: Tensor, step: Tensor) -> Iterator[None]:
         """Inside, the network gives the noise in `noisy` (B, K+1, X, Y, Z); `step` (B, Z) is that of each slice."""
-        self.denoiser.condition = (noisy.movedim(-1, 1).flatten(0, 1).contiguous(), step.flatten())
+        self.denoiser.condition = (to_slices(noisy).contiguous(), step.flatten())
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dgsweep.errors import PlanError
 from dgsweep.networks.base import NetworkTask, SegmentationNetwork
 from dgsweep.networks.monai_import import without_optional_packages
+from dgsweep.networks.planned import NORM
 from dgsweep.networks.slices import slice_wise
 from dgsweep.networks.synergynet.fusion import Correction, Exchange
 from dgsweep.networks.synergynet.quantiser import Quantiser
@@ -16,7 +17,6 @@ with without_optional_packages():
     from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetUpBlock
 
 LEVELS = 5
-NORM = ("INSTANCE", {"affine": True, "eps": 1e-5})
 
 
 class SynergyBottleneck(nn.Module):
