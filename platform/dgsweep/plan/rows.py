@@ -12,6 +12,7 @@ from dgsweep.plan.roles import (
     SMALLEST_POOL_WITH_VAL,
     Cases,
     TrialCases,
+    pretraining_cases,
     target_patients,
     trial_cases,
     unlabelled_cases,
@@ -29,6 +30,8 @@ class SourceRow:
     cases: TrialCases
     unlabelled: Mapping[str, Cases] = field(default_factory=dict)
     """Kind (source, target_train, both) -> scans that a method may learn from without labels."""
+    pretraining: Mapping[str, Cases] = field(default_factory=dict)
+    """Pool (source, all_unlabelled) -> scans that a pretraining may see."""
 
     def given(self, kind: str) -> "SourceRow":
         """The row with unlabelled scans of one kind among its cases; without any for `none`."""
@@ -52,16 +55,25 @@ def source_rows(
         for fold, patients in roles.items():
             for ratio in dict.fromkeys(config.protocol.label_ratio):
                 cases = trial_cases(config.protocol, split, domains, roles=patients, label_ratio=ratio)
-                free = {
-                    kind: unlabelled_cases(
-                        kind, split, domains, roles=patients, cases=cases, factors=config.protocol.factors
-                    )
-                    for kind in get_args(Unlabelled)
-                }
-                row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases, unlabelled=free)
+                row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases)
+                row = _with_images(row, domains, patients, config.protocol.factors)
                 _check_row(config, row, problems, notes)
                 rows.append(row)
     return rows
+
+
+def _with_images(row: SourceRow, domains: Domains, roles: Roles, factors: tuple[str, ...]) -> SourceRow:
+    """The row with the scans that may be learnt from without labels."""
+    cases = row.cases
+    free = {
+        kind: unlabelled_cases(kind, row.split, domains, roles=roles, cases=cases, factors=factors)
+        for kind in get_args(Unlabelled)
+    }
+    seen = {
+        pool: pretraining_cases(pool, row.split, domains, roles=roles, cases=cases, factors=factors)
+        for pool in ("source", "all_unlabelled")
+    }
+    return replace(row, unlabelled=free, pretraining=seen)
 
 
 def _sources_carry(split: DomainSplit, domains: Domains, problems: Problems) -> bool:
