@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from dgsweep.method.base import Batch, Method, Tap, View
+from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
-from dgsweep.method.features import observe
+from dgsweep.method.restoration import RestoringMethod
 from dgsweep_methods.dual_ssl.corruption import corrupted, cube_draws
 
 BAND = 3
@@ -71,7 +71,7 @@ def restoration_loss(restored: Tensor, image: Tensor, mask: Tensor) -> Tensor:
 
 @final
 @dataclass(kw_only=True)
-class DualSelfSupervision(Method):
+class DualSelfSupervision(RestoringMethod):
     """Contrast decoder features with class prototypes, and restore what was corrupted where the network is unsure."""
 
     contrast: float
@@ -82,15 +82,6 @@ class DualSelfSupervision(Method):
     memory: int
     voxels: int
     rate: float
-
-    def taps(self) -> Mapping[str, Tap]:
-        """Look at the last features of the decoder."""
-        return {"decoded": observe}
-
-    def setup(self, ctx: Context) -> None:
-        """A point-wise head that gives an image back."""
-        channels = ctx.tap_channels("decoded")
-        ctx.add_module("restorer", nn.Conv3d(channels, ctx.method.in_channels(1), 1))
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """ERM's loss, the contrast, and the restoration in a second forward pass."""
@@ -108,8 +99,7 @@ class DualSelfSupervision(Method):
             terms["contrast"] = self.contrast * full * contrast
         if self.restoration:
             mask = unsure[:, None] & (cube_draws(shown.image, ctx.generator) < self.rate)
-            ctx.forward(torch.where(mask, corrupted(shown.image, ctx.generator), shown.image))
-            restored = ctx.modules["restorer"](ctx.features["decoded"].float())
+            restored = self.restored(ctx, torch.where(mask, corrupted(shown.image, ctx.generator), shown.image))
             terms["restoration"] = self.restoration * full * restoration_loss(restored, shown.image, mask)
         return terms
 

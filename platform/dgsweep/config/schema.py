@@ -59,6 +59,7 @@ ProtocolKind = Literal[
 
 
 Unlabelled = Literal["source", "target_train", "both"]
+Pool = Literal["source", "all_unlabelled"]
 
 
 class ProtocolConfig(Section):
@@ -81,6 +82,16 @@ class ProtocolConfig(Section):
         return self
 
 
+class InitFrom(Section):
+    """A pretraining from which a method's network starts."""
+
+    name: str
+    """A method of the phase `pretrain`."""
+    data: Pool = "source"
+    """Images of the training patients of the sources, or of every domain: of the targets too, which is transductive."""
+    hp: dict[str, Any] = Field(default_factory=dict)
+
+
 class MethodConfig(Section):
     """One method of the sweep, by name or with fixed hyperparameters."""
 
@@ -89,6 +100,8 @@ class MethodConfig(Section):
     hp: dict[str, Any] = Field(default_factory=dict)
     unlabelled: Unlabelled | None = None
     """Instead of the protocol's, for a method that learns without labels."""
+    init_from: InitFrom | None = None
+    """None: from weights that the seed decides."""
 
 
 class NetworkConfig(Section):
@@ -112,6 +125,8 @@ class BudgetConfig(Section):
     """The same for every method of the table."""
 
     steps: Annotated[int, Field(ge=1)] = 25_000
+    pretrain_steps: Annotated[int, Field(ge=1)] | None = None
+    """Of each pretraining that a method starts from, beside `steps`; None: as many."""
 
 
 class ResourcesConfig(Section):

@@ -22,7 +22,7 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
             "patients": len({case.info.patient_id for case in prepared.manifest.cases}),
             "structures": dict(prepared.manifest.labels),
         },
-        "totals": plan_totals(plan, declarations_for({spec.method for spec in plan.trials})),
+        "totals": plan_totals(plan, declarations_for({spec.method for spec in plan.all_trials})),
         "cells": plan_table(plan),
         "trials": [
             {

@@ -47,8 +47,16 @@ class _Sweep:
     verbose: bool
 
     def pending(self) -> list[TrialSpec]:
-        """Trials that are not done, in plan order; a stale one is only scored again, which its worker decides."""
-        return [spec for spec in self.plan.trials if self.ledger.state(spec) is not TrialState.DONE]
+        """Trials that are not done, in plan order; a stale one is only scored again, which its worker decides.
+
+        What none of them starts from need not be pretrained.
+        """
+        trials = [spec for spec in self.plan.trials if self.ledger.state(spec) is not TrialState.DONE]
+        needed = {start for spec in trials for start in spec.depends_on}
+        return [*(spec for spec in self.plan.pretraining if self._is_wanted(spec, needed)), *trials]
+
+    def _is_wanted(self, spec: TrialSpec, needed: set[str]) -> bool:
+        return spec.trial_id in needed and self.ledger.state(spec) is not TrialState.DONE
 
 
 def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
@@ -91,9 +99,8 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
         view = MlflowView(config.tracking.uri, config.tracking.experiment or config.name, ledger.output)
-        progress = SweepProgress(
-            console, total=len(plan.trials), reused=len(plan.trials) - len(pending), heartbeat=ledger.progress
-        )
+        reused = len(plan.trials) - sum(1 for spec in pending if spec.phase == "train")
+        progress = SweepProgress(console, total=len(pending) + reused, reused=reused, heartbeat=ledger.progress)
         tracker = SweepTracker(pending, ledger=ledger, view=view, progress=progress)
         with (
             _placed(sweep, pending, executor=executor, address=address) as execute,
@@ -103,7 +110,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
             execute(tracker)
     return SweepOutcome(
         done=tracker.done,
-        reused=len(plan.trials) - len(pending),
+        reused=reused,
         failed=tracker.failed,
         wall_s=time.monotonic() - started_s,
     )
@@ -176,7 +183,18 @@ def _placed_on_ray(
             resources=resources,
             max_failures=sweep.config.resources.max_failures,
         )
-        yield lambda listener: run_on_ray(jobs, schedule, run=sweep.run, listener=listener)
+
+        def execute(listener: Listener) -> None:
+            for wave in _waves(jobs):
+                run_on_ray(wave, schedule, run=sweep.run, listener=listener)
+
+        yield execute
+
+
+def _waves(jobs: Sequence[TrialJob]) -> list[list[TrialJob]]:
+    """Pretraining first, then what starts from it."""
+    first = [job for job in jobs if job.spec["phase"] == "pretrain"]
+    return [wave for wave in (first, [job for job in jobs if job.spec["phase"] != "pretrain"]) if wave]
 
 
 def _inline_resources(config: SweepConfig) -> TrialResources:

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -92,9 +93,25 @@ def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -
                 cache.image(job.cases[name], spec.preprocessing, spec.domains[name]) for name in spec.split.unlabelled
             ),
             checkpoints=checkpoints,
+            start=_start(spec, ledger),
             runtime=runtime,
         )
     )
+
+
+def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
+    """Where the pretraining that the trial starts from left its weights.
+
+    Raises:
+        TrialFailedError: It has not finished.
+    """
+    for needed in spec.depends_on:
+        final = ledger.paths(needed).checkpoint / FINAL
+        if not final.exists():
+            cause = ledger.failure(needed).get("cause", "it has not finished")
+            raise TrialFailedError(f"the pretraining that it starts from ({needed}): {cause}", kind="dependency")
+        return final
+    return None
 
 
 def _cached(names: tuple[str, ...], spec: TrialSpec, job: TrialJob, cache: PreprocessCache) -> tuple[CachedCase, ...]:

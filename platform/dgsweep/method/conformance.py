@@ -19,7 +19,7 @@ from dgsweep.method.catalog import build_method, load_implementation
 from dgsweep.method.context import Context
 from dgsweep.method.likeness import difference, predicted, same_outcome, same_weights
 from dgsweep.method.recipe import Recipe
-from dgsweep.method.toy import PATCH, ToyNetwork, toy_batch, toy_unlabelled
+from dgsweep.method.toy import PATCH, ToyNetwork, hidden_toy_batch, odd_batches, toy_batch, toy_unlabelled
 
 STEPS = 6
 ROUNDING = 1e-5
@@ -147,6 +147,15 @@ def differs_from_erm(declaration: MethodDeclaration) -> CheckResult:
     return _result(name, share > ROUNDING, found, f"ERM in disguise: {found}")
 
 
+def needs_no_label(declaration: MethodDeclaration) -> CheckResult:
+    """A pretraining gives the same weights whether labels are there or, as in a trial, hidden."""
+    name = "needs no label"
+    if declaration.requires.phase != "pretrain":
+        return _skip(name, "it trains with labels")
+    same = same_weights(trained(make_method(declaration), batch=hidden_toy_batch), trained(make_method(declaration)))
+    return _result(name, same, "the same without them", "other weights without labels: a trial gives it none")
+
+
 def is_active(declaration: MethodDeclaration) -> CheckResult:
     """The method's own mechanism took part in at least one step or, at test time, in a prediction."""
     name = "active"
@@ -180,25 +189,10 @@ def survives_odd_patches(declaration: MethodDeclaration) -> CheckResult:
     """No NaN on a patch without foreground, a constant patch, and a batch of two."""
     bad = [
         what
-        for what, batch in _odd_batches().items()
+        for what, batch in odd_batches().items()
         if not _finite(trained(make_method(declaration), batch=batch, steps=2), batch(0).image[:1])
     ]
     return _result("survives odd patches", not bad, "finite", f"not finite on: {', '.join(bad)}")
-
-
-def _odd_batches() -> dict[str, Callable[[int], Batch]]:
-    def changed(batch: Batch, image: Tensor, label: Tensor) -> Batch:
-        return Batch(image=image, label=label, domain=batch.domain, case_ids=batch.case_ids)
-
-    def empty(step: int) -> Batch:
-        batch = toy_batch(step)
-        return changed(batch, batch.image, torch.zeros_like(batch.label))
-
-    def constant(step: int) -> Batch:
-        batch = toy_batch(step)
-        return changed(batch, torch.ones_like(batch.image), batch.label)
-
-    return {"empty foreground": empty, "constant image": constant, "batch of two": lambda step: toy_batch(step, n=2)}
 
 
 def _finite(ctx: Context, image: Tensor) -> bool:
@@ -273,6 +267,7 @@ CHECKS: dict[str, Callable[[MethodDeclaration], CheckResult]] = {
     "fields match": fields_match,
     "identity equals ERM": equals_erm_at_identity,
     "differs from ERM": differs_from_erm,
+    "needs no label": needs_no_label,
     "active": is_active,
     "resumes exactly": resumes_exactly,
     "survives odd patches": survives_odd_patches,

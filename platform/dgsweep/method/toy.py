@@ -1,6 +1,6 @@
 """The smallest network and batch on which a method can show what it does: for conformance, and for a method's tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -74,7 +74,26 @@ def toy_batch(seed: int, *, n: int = 4, n_domains: int = 2) -> Batch:
     )
 
 
+def hidden_toy_batch(seed: int) -> Batch:
+    """A toy batch whose labels are hidden: -1 in every voxel."""
+    shown = toy_batch(seed)
+    return replace(shown, label=torch.full_like(shown.label, -1))
+
+
 def toy_unlabelled(seed: int) -> Batch:
-    """A toy batch of other patches whose labels are hidden: -1 in every voxel."""
-    shown = toy_batch(seed + 10_000)
-    return replace(shown, label=torch.full_like(shown.label, -1), case_ids=tuple(f"free{i}" for i in range(4)))
+    """A toy batch of other patches whose labels are hidden."""
+    return replace(hidden_toy_batch(seed + 10_000), case_ids=tuple(f"free{i}" for i in range(4)))
+
+
+def odd_batches() -> dict[str, Callable[[int], Batch]]:
+    """Name -> toy batches such as real data holds now and then."""
+
+    def empty(step: int) -> Batch:
+        batch = toy_batch(step)
+        return replace(batch, label=torch.zeros_like(batch.label))
+
+    def constant(step: int) -> Batch:
+        batch = toy_batch(step)
+        return replace(batch, image=torch.ones_like(batch.image))
+
+    return {"empty foreground": empty, "constant image": constant, "batch of two": lambda step: toy_batch(step, n=2)}

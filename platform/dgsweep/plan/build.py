@@ -1,7 +1,6 @@
 """From a configuration and what is known of the cases to a plan: cells, trials, identities, refusals."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dgsweep
@@ -11,26 +10,16 @@ from dgsweep.config.schema import SweepConfig
 from dgsweep.config.search_space import SearchSpace
 from dgsweep.errors import PlanError, Problems
 from dgsweep.plan.case import CaseInfo
-from dgsweep.plan.draws import MethodEntry, TrialDraw, method_entries, resolved_training
-from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem, planned_patch, working_spacing
+from dgsweep.plan.draws import MethodEntry, method_entries
+from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem
+from dgsweep.plan.group import Group, group_trials, starts_of
 from dgsweep.plan.hyperparameters import resolve_values
-from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, score_fingerprints, train_fingerprint
-from dgsweep.plan.needs import Terms, panel_of, refusal_reason
-from dgsweep.plan.protocol import DomainSplit, domain_splits, group_domains
-from dgsweep.plan.rows import SourceRow, source_rows, usable_selection
+from dgsweep.plan.needs import Terms, refusal_reason
+from dgsweep.plan.protocol import domain_splits, group_domains
+from dgsweep.plan.recipe import resolved_training
+from dgsweep.plan.rows import SourceRow, WantedImages, source_rows, usable_selection
 from dgsweep.plan.split import assign_roles
-from dgsweep.plan.trial import Plan, Preprocessing, Refusal, Setting, Split, TrialSpec, content_id
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """What the trials of one source row, method and network share."""
-
-    config: SweepConfig
-    labels: Mapping[str, int]
-    row: SourceRow
-    method: MethodEntry
-    network: NetworkEntry
+from dgsweep.plan.trial import Plan, Refusal, TrialSpec
 
 
 def build_plan(
@@ -62,17 +51,21 @@ def build_plan(
     domains = group_domains(cases, config.protocol.factors)
     roles = assign_roles(cases, config.protocol.factors, config.protocol.folds)
     splits = domain_splits(config.protocol, domains)
-    kinds = {entry.unlabelled for entry in entries if entry.unlabelled != "none"}
-    rows = source_rows(config, splits, domains, roles=roles, kinds=kinds, problems=problems, notes=notes)
+    images = WantedImages(
+        unlabelled={entry.unlabelled for entry in entries if entry.unlabelled != "none"},
+        pretraining={entry.start.data for entry in entries if entry.start},
+    )
+    rows = source_rows(config, splits, domains, roles=roles, images=images, problems=problems, notes=notes)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     config = usable_selection(config, rows)
     notes += _test_time_notes(entries)
-    trials, refusals = _trials(config, labels, rows, entries, backbones)
+    trials, first, refusals = _trials(config, labels, rows, entries, backbones)
     _check_not_all_refused(config, trials, refusals)
     return Plan(
         sweep=config.name,
         config=_resolved(config),
         trials=tuple(trials),
+        pretraining=tuple(first),
         refusals=tuple(refusals),
         notes=tuple(dict.fromkeys(notes)),
         version=dgsweep.__version__,
@@ -129,9 +122,10 @@ def _trials(
     rows: Sequence[SourceRow],
     entries: Sequence[MethodEntry],
     backbones: Sequence[NetworkEntry],
-) -> tuple[list[TrialSpec], list[Refusal]]:
-    """Trials in the order of running (defaults first, for all methods alike), and what was refused."""
+) -> tuple[list[TrialSpec], list[TrialSpec], list[Refusal]]:
+    """Trials in the order of running (defaults first, methods alike), what they start from, and what was refused."""
     specs: list[TrialSpec] = []
+    first: dict[str, TrialSpec] = {}
     refusals: dict[tuple[str, ...], Refusal] = {}
     resolved = resolved_training(config.training, config.budget.steps)
     terms = Terms(
@@ -146,10 +140,13 @@ def _trials(
             refused = Refusal(method=names[0], network=names[1], sources=row.split.sources, reason=reason)
             refusals.setdefault((*names, *refused.sources, reason), refused)
         else:
-            specs += _group_trials(Group(config=config, labels=labels, row=row, method=entry, network=network))
+            group = Group(config=config, labels=labels, row=row, method=entry, network=network)
+            starts = starts_of(group)
+            first |= {start.trial_id: start for start in starts.values()}
+            specs += group_trials(group, starts)
     seeds = {seed: position for position, seed in enumerate(config.seeds)}
     specs.sort(key=lambda spec: (spec.trial, seeds[spec.seed], spec.fold))
-    return specs, list(refusals.values())
+    return specs, list(first.values()), list(refusals.values())
 
 
 def _check_not_all_refused(config: SweepConfig, trials: Sequence[TrialSpec], refusals: Sequence[Refusal]) -> None:
@@ -158,110 +155,6 @@ def _check_not_all_refused(config: SweepConfig, trials: Sequence[TrialSpec], ref
         for refusal in refusals:
             problems.add(f"{refusal.method} on {'+'.join(refusal.sources)}", refusal.reason, "choose another protocol")
     problems.raise_if_any(PlanError, f"every cell of the sweep {config.name} is refused")
-
-
-def _group_trials(group: Group) -> Iterator[TrialSpec]:
-    shared = _shared_fields(group)
-    base = learning_keys(resolved_training(group.config.training, group.config.budget.steps))
-    for seed in group.config.seeds:
-        for draw in group.method.draws:
-            identity = {
-                **_identity(group, shared),
-                "seed": seed,
-                "hp": draw.hp,
-                "training": learning_keys(draw.training),
-            }
-            yield TrialSpec(
-                trial_id=content_id(identity),
-                cell_id=cell_identity(identity, base),
-                seed=seed,
-                **_draw_fields(draw),
-                **shared,
-            )
-
-
-def _draw_fields(draw: TrialDraw) -> dict[str, Any]:
-    return {"trial": draw.index, "hp": dict(draw.hp), "training": dict(draw.training)}
-
-
-def _identity(group: Group, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """What training depends on, the seed and the drawn values apart."""
-    return {
-        "method": shared["method"],
-        "sources": list(shared["sources"]),
-        "recipe_version": shared["recipe_version"],
-        "setting": asdict(shared["setting"]),
-        "network": shared["network"],
-        "network_recipe": shared["network_recipe"],
-        "network_options": shared["network_options"],
-        **_unlabelled_identity(group),
-        "fold": shared["fold"],
-        "budget": shared["budget_steps"],
-        "preprocessing": grid_content(shared["preprocessing"]),
-        "train": shared["train_sha"],
-    }
-
-
-def _unlabelled_identity(group: Group) -> dict[str, Any]:
-    if group.method.unlabelled == "none":
-        return {}
-    training = resolved_training(group.config.training, group.config.budget.steps)
-    return {"unlabelled_batch": training["unlabelled_batch"]}
-
-
-def _shared_fields(group: Group) -> dict[str, Any]:
-    """Fields of TrialSpec that all trials of the group share."""
-    return {**_what(group), **_where(group), **_how(group)}
-
-
-def _what(group: Group) -> dict[str, Any]:
-    method, network = group.method.declaration, group.network.declaration
-    return {
-        "sweep": group.config.name,
-        "method": method.name,
-        "recipe_version": method.recipe_version,
-        "setting": Setting(
-            variant=group.method.variant, label_ratio=group.row.label_ratio, unlabelled=group.method.unlabelled
-        ),
-        "network": network.name,
-        "network_recipe": network.recipe_version,
-        "network_options": dict(group.network.options),
-        "panel": panel_of(method.requires, group.method.unlabelled),
-    }
-
-
-def _where(group: Group) -> dict[str, Any]:
-    row, factors = group.row, group.config.protocol.factors
-    roles = ("train", "val", "test", "target", "unlabelled")
-    members: dict[str, Sequence[CaseInfo]] = {role: getattr(row.cases, role) for role in roles}
-    return {
-        "sources": _sorted(row.split, "sources"),
-        "targets": _sorted(row.split, "targets"),
-        "sources_label": row.split.label,
-        "fold": row.fold,
-        "split": Split(**{role: tuple(case.case_id for case in cases) for role, cases in members.items()}),
-        "domains": {case.case_id: case.domain(factors) for cases in members.values() for case in cases},
-        "train_sha": train_fingerprint(row.cases, factors),
-    }
-
-
-def _sorted(split: DomainSplit, side: str) -> tuple[str, ...]:
-    return tuple(sorted(split.sources if side == "sources" else split.targets))
-
-
-def _how(group: Group) -> dict[str, Any]:
-    config, cases = group.config, group.row.cases
-    spacing = working_spacing(config.data, cases.train)
-    patch = config.data.patch or planned_patch(cases.train, spacing, group.network)
-    grid = Preprocessing(spacing_mm=spacing, patch=patch, labels=dict(group.labels))
-    scoring = {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}
-    return {
-        "preprocessing": grid,
-        "budget_steps": config.budget.steps,
-        "output_keep": config.output_keep,
-        "score_shas": score_fingerprints(cases, grid, scoring, config.protocol.factors),
-        **scoring,
-    }
 
 
 def _resolved(config: SweepConfig) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from dgsweep.config.schema import MethodConfig, SweepConfig, TrainingConfig, Unl
 from dgsweep.config.search_space import TRAINING_PREFIX, SearchSpace, draw, grid, grid_size
 from dgsweep.errors import Problems
 from dgsweep.plan.hyperparameters import check_space, resolve_values
+from dgsweep.plan.pretrain import Start, start_of
+from dgsweep.plan.recipe import resolved_training
 from dgsweep.plan.trial import canonical_json
-
-_LEARNING_RATES = {"sgd": 1e-2, "adamw": 1e-3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +35,8 @@ class MethodEntry:
     variant: str | None
     unlabelled: Unlabelled | Literal["none"]
     draws: tuple[TrialDraw, ...]
-
-
-def resolved_training(training: TrainingConfig, steps: int) -> dict[str, Any]:
-    """The training section in plain JSON types with every missing value filled."""
-    tenth = max(1, steps // 10)
-    rate = training.learning_rate
-    return {
-        **training.model_dump(mode="json"),
-        "learning_rate": _LEARNING_RATES[training.optimizer] if rate is None else rate,
-        "unlabelled_batch": training.unlabelled_batch or training.batch,
-        "eval_every": training.eval_every or tenth,
-        "checkpoint_every": training.checkpoint_every or min(tenth, 1000),
-    }
+    start: Start | None = None
+    """The pretraining that its network starts from."""
 
 
 def method_entries(
@@ -63,7 +52,7 @@ def method_entries(
     for index, wanted in enumerate(config.methods):
         where = f"methods.{index}"
         variant = wanted.variant or _default_variant(methods.get(wanted.name))
-        key = (wanted.name, variant, wanted.unlabelled)
+        key = (wanted.name, variant, wanted.unlabelled, *_start_key(wanted))
         if key in seen:
             problems.add(
                 where, f"{wanted.name!r} stands twice", "give each its own `variant`, so that tables tell them apart"
@@ -74,10 +63,17 @@ def method_entries(
         else:
             space = spaces.get(wanted.name, SearchSpace(method=wanted.name))
             entries.append(
-                _entry(config, wanted, methods[wanted.name], space, where=where, problems=problems, notes=notes)
+                replace(
+                    _entry(config, wanted, methods[wanted.name], space, where=where, problems=problems, notes=notes),
+                    start=start_of(wanted, methods, where, problems),
+                )
             )
         seen.add(key)
     return entries
+
+
+def _start_key(wanted: MethodConfig) -> tuple[str, ...]:
+    return (wanted.init_from.name, wanted.init_from.data) if wanted.init_from else ()
 
 
 def _default_variant(declaration: MethodDeclaration | None) -> str | None:

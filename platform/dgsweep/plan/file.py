@@ -23,6 +23,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     shared: dict[str, dict[str, Any]] = {}
     known: dict[int, str] = {}
     trials = [_trial_to_json(trial, shared, known) for trial in plan.trials]
+    first = [_trial_to_json(trial, shared, known) for trial in plan.pretraining]
     return {
         "format": FORMAT,
         "plan_id": plan.plan_id,
@@ -33,6 +34,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "refusals": [asdict(refusal) for refusal in plan.refusals],
         "splits": {fold: dict(roles) for fold, roles in plan.splits.items()},
         "cases": shared,
+        "pretraining": first,
         "trials": trials,
     }
 
@@ -57,6 +59,7 @@ def plan_from_json(plain: Mapping[str, Any]) -> Plan:
         sweep=plain["sweep"],
         config=plain["config"],
         trials=tuple(_trial_from_json(trial, plain["cases"]) for trial in plain["trials"]),
+        pretraining=tuple(_trial_from_json(trial, plain["cases"]) for trial in plain.get("pretraining", ())),
         refusals=tuple(Refusal(**{**row, "sources": tuple(row["sources"])}) for row in plain["refusals"]),
         notes=tuple(plain["notes"]),
         version=plain["version"],

@@ -1,7 +1,7 @@
 """What makes two trials, two cells or two scores the same."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,12 @@ def train_fingerprint(cases: TrialCases, factors: tuple[str, ...]) -> str:
         for case in members
     ]
     rows += [["unlabelled", case.domain(factors), _patient_hash(case), case.image_sha, ""] for case in cases.unlabelled]
+    return content_id(sorted(rows), length=64)
+
+
+def image_fingerprint(cases: Sequence[CaseInfo], factors: tuple[str, ...]) -> str:
+    """Hash of the content of some images and of their domains; labels do not enter."""
+    rows = [[case.domain(factors), _patient_hash(case), case.image_sha] for case in cases]
     return content_id(sorted(rows), length=64)
 
 

@@ -30,7 +30,7 @@ def refusal_reason(requires: Requires, network: NetworkDeclaration, cases: Trial
 
 def _missing_here(requires: Requires) -> str:
     if requires.phase == "pretrain":
-        return "it is a pretraining method, and this version plans training only"
+        return "it pretrains: name it in `init_from` of the method that is to start from it"
     if requires.prompts != "none":
         return f"it needs {requires.prompts} prompts, and this version gives none"
     return ""
@@ -88,8 +88,8 @@ def _listed(domains: set[str]) -> str:
     return f"{len(domains)} ({', '.join(sorted(domains))})"
 
 
-def panel_of(requires: Requires, unlabelled: str) -> Panel:
-    """The panel that the rows of a method stand in which is given unlabelled scans of this kind."""
+def panel_of(requires: Requires, *, sees_targets: bool) -> Panel:
+    """The panel that a method's rows stand in, when its training is shown images of targets or is not."""
     if requires.reads_target:
         return "oracle"
-    return "transductive" if unlabelled in ("target_train", "both") else "main"
+    return "transductive" if sees_targets else "main"

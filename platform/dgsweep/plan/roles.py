@@ -80,6 +80,24 @@ def unlabelled_cases(
     return _by_content(free, factors)
 
 
+def pretraining_cases(
+    pool: str, split: DomainSplit, domains: Domains, *, roles: Roles, cases: TrialCases, factors: tuple[str, ...]
+) -> Cases:
+    """Scans whose images a pretraining may see: of training patients, and of those whom no label can score.
+
+    `source`: of the source domains; `all_unlabelled`: of every domain. Nobody who validates or is scored is among them.
+    """
+    names = split.sources if pool == "source" else tuple(domains)
+    scored = {case.patient_id for case in cases.scored()}
+    known = {case.patient_id for members in domains.values() for case in members if case.labelled}
+    trains = {case.patient_id for case in cases.train}
+
+    def allowed(patient: str) -> bool:
+        return patient not in scored and (roles[patient] == "train" or patient in trains or patient not in known)
+
+    return _by_content((case for name in names for case in domains[name] if allowed(case.patient_id)), factors)
+
+
 def target_patients(cases: Sequence[CaseInfo]) -> set[str]:
     """Patient ids of some cases."""
     return {case.patient_id for case in cases}

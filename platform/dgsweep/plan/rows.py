@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dgsweep.config.schema import SweepConfig, Unlabelled
+from dgsweep.config.schema import Pool, SweepConfig, Unlabelled
 from dgsweep.errors import Problems
 from dgsweep.plan.protocol import Domains, DomainSplit
 from dgsweep.plan.roles import (
@@ -11,6 +11,7 @@ from dgsweep.plan.roles import (
     SMALLEST_POOL_WITH_VAL,
     Cases,
     TrialCases,
+    pretraining_cases,
     target_patients,
     trial_cases,
     unlabelled_cases,
@@ -28,10 +29,20 @@ class SourceRow:
     cases: TrialCases
     unlabelled: Mapping[str, Cases] = field(default_factory=dict)
     """Kind (source, target_train, both) -> scans that a method may learn from without labels."""
+    pretraining: Mapping[str, Cases] = field(default_factory=dict)
+    """Pool (source, all_unlabelled) -> scans that a pretraining may see."""
 
     def given(self, kind: str) -> "SourceRow":
         """The row with unlabelled scans of one kind among its cases; without any for `none`."""
         return replace(self, cases=replace(self.cases, unlabelled=self.unlabelled.get(kind, ())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedImages:
+    """Which scans without labels the methods of a sweep want."""
+
+    unlabelled: Collection[Unlabelled] = ()
+    pretraining: Collection[Pool] = ()
 
 
 def source_rows(
@@ -40,11 +51,11 @@ def source_rows(
     domains: Domains,
     *,
     roles: Mapping[int, Roles],
-    kinds: Collection[Unlabelled],
+    images: WantedImages,
     problems: Problems,
     notes: list[str],
 ) -> list[SourceRow]:
-    """Every row that the data can carry, with its unlabelled scans of these kinds.
+    """Every row that the data can carry, with the scans without labels that the methods want.
 
     What the data cannot carry is noted in `problems`, what is worth knowing in `notes`.
     """
@@ -55,16 +66,27 @@ def source_rows(
         for fold, patients in roles.items():
             for ratio in dict.fromkeys(config.protocol.label_ratio):
                 cases = trial_cases(config.protocol, split, domains, roles=patients, label_ratio=ratio)
-                free: dict[str, Cases] = {
-                    kind: unlabelled_cases(
-                        kind, split, domains, roles=patients, cases=cases, factors=config.protocol.factors
-                    )
-                    for kind in kinds
-                }
-                row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases, unlabelled=free)
+                row = SourceRow(split=split, fold=fold, label_ratio=ratio, cases=cases)
+                row = _with_images(row, domains, patients, config.protocol.factors, images)
                 _check_row(config, row, problems, notes)
                 rows.append(row)
     return rows
+
+
+def _with_images(
+    row: SourceRow, domains: Domains, roles: Roles, factors: tuple[str, ...], images: WantedImages
+) -> SourceRow:
+    """The row with the scans that may be learnt from without labels."""
+    cases = row.cases
+    free: dict[str, Cases] = {
+        kind: unlabelled_cases(kind, row.split, domains, roles=roles, cases=cases, factors=factors)
+        for kind in images.unlabelled
+    }
+    seen: dict[str, Cases] = {
+        pool: pretraining_cases(pool, row.split, domains, roles=roles, cases=cases, factors=factors)
+        for pool in images.pretraining
+    }
+    return replace(row, unlabelled=free, pretraining=seen)
 
 
 def _sources_carry(split: DomainSplit, domains: Domains, problems: Problems) -> bool:

@@ -99,11 +99,15 @@ class TrialSpec:
     train_sha: str
     """Fingerprint of the content of the train and val cases."""
     panel: Panel = "main"
+    phase: Literal["train", "pretrain"] = "train"
+    """A pretraining learns from `split.unlabelled` alone and is scored by nobody."""
     depends_on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Readable name: `method | sources | fold seed trial`."""
+        if self.phase == "pretrain":
+            return f"{self.method} | pretraining on {self.sources_label} | fold {self.fold} seed {self.seed} trial 0"
         setting = f" ({self.setting.label()})" if self.setting.label() else ""
         return f"{self.method}{setting} | {self.sources_label} | fold {self.fold} seed {self.seed} trial {self.trial}"
 
@@ -150,6 +154,8 @@ class Plan:
     config: Mapping[str, Any]
     """The sweep file with every value resolved."""
     trials: tuple[TrialSpec, ...]
+    pretraining: tuple[TrialSpec, ...] = ()
+    """Trials that others start from; they come first and are scored by nobody."""
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
     version: str = ""
@@ -157,6 +163,11 @@ class Plan:
     """fold -> patient id -> role: the one division of the whole data set."""
 
     @property
+    def all_trials(self) -> tuple[TrialSpec, ...]:
+        """Pretraining first, then what starts from it."""
+        return (*self.pretraining, *self.trials)
+
+    @property
     def plan_id(self) -> str:
         """Hash of the trial ids and of what is scored: equal plans have equal ids."""
-        return content_id([[trial.trial_id, dict(trial.score_shas)] for trial in self.trials])
+        return content_id([[trial.trial_id, dict(trial.score_shas)] for trial in (*self.trials, *self.pretraining)])

@@ -161,7 +161,7 @@ class Ledger:
 
     def states(self, plan: Plan) -> pd.DataFrame:
         """One row per trial of the plan: `frames.STATE_COLUMNS`."""
-        return frames.states_frame([(spec, self.status(spec)) for spec in plan.trials])
+        return frames.states_frame([(spec, self.status(spec)) for spec in plan.all_trials])
 
     def cases_frame(self, plan: Plan) -> pd.DataFrame:
         """Scores of every done trial of the plan, of wanted cases only: CASE_COLUMNS."""

@@ -116,7 +116,7 @@ class MlflowView:
         self._sweep = plan.sweep
         if not self._attempt(lambda store: pages.ensure_sweep(store, plan.sweep, ledger)):
             return False
-        for spec in plan.trials:
+        for spec in plan.all_trials:
             if not self._attempt(partial(pages.show_trial, spec=spec, ledger=ledger)):
                 return False
         return self.summaries(plan, ledger, selected)

@@ -1,7 +1,11 @@
 """From a trial's spec to a context that can train or predict."""
 
+from collections.abc import Mapping
 from functools import partial
 
+from torch import Tensor, nn
+
+from dgsweep.errors import TrialFailedError
 from dgsweep.method.base import Method
 from dgsweep.method.catalog import build_method, load_implementation, method_declaration, network_declaration
 from dgsweep.method.context import Context, stream_seed
@@ -38,8 +42,14 @@ def build_recipe(spec: TrialSpec, runtime: Runtime) -> Recipe:
     )
 
 
-def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
-    """Network and method on the worker's device; weights depend on the seed only, so all methods start alike."""
+def build_context(spec: TrialSpec, runtime: Runtime, weights: Mapping[str, Tensor] | None = None) -> Context:
+    """Network and method on the worker's device.
+
+    Its weights are those given, or depend on the seed only, so that all methods start alike.
+
+    Raises:
+        TrialFailedError: the given weights are of another network; the message lists what does and does not fit.
+    """
     declaration = network_declaration(spec.network)
     method = method_of(spec)
     task = NetworkTask(
@@ -52,6 +62,8 @@ def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
     )
     build = partial(build_network, declaration, load_implementation(declaration), task)
     network = build(seed=stream_seed("init", spec.seed)).to(runtime.device)
+    if weights is not None:
+        start_from(network, weights)
     return Context(
         network,
         method,
@@ -60,3 +72,28 @@ def build_context(spec: TrialSpec, runtime: Runtime) -> Context:
         workers=runtime,
         rebuild=lambda seed: build(seed=seed),
     )
+
+
+def start_from(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a network all of these weights, before any training.
+
+    Raises:
+        TrialFailedError: a name or a shape does not fit; the message lists some of each kind.
+    """
+    own = network.state_dict()
+    fitting = [name for name, value in weights.items() if name in own and own[name].shape == value.shape]
+    shaped = [
+        f"{name} {tuple(value.shape)} instead of {tuple(own[name].shape)}"
+        for name, value in weights.items()
+        if name in own and own[name].shape != value.shape
+    ]
+    strange, missing = [name for name in weights if name not in own], [name for name in own if name not in weights]
+    if shaped or strange or missing:
+        kinds = {"other shape": shaped, "not in this network": strange, "not in the checkpoint": missing}
+        listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names[:3])}" for kind, names in kinds.items() if names)
+        raise TrialFailedError(
+            f"the weights to start from are of another network or another set of labels: {len(fitting)} of {len(own)} "
+            f"entries fit. {listed}. Pretrain with the same network, options, channels and structures",
+            kind="dependency",
+        )
+    network.load_state_dict(dict(weights))

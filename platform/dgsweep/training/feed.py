@@ -67,7 +67,7 @@ class Stream:
 
 
 class Feed:
-    """Labelled patches, and beside them unlabelled ones for a method that learns from both."""
+    """Labelled patches, and unlabelled ones beside them for a method that learns from both; in pretraining alone."""
 
     def __init__(
         self,
@@ -76,22 +76,21 @@ class Feed:
         runtime: Runtime,
         unlabelled: Sequence[CachedCase] = (),
     ) -> None:
-        self._labelled = _stream(spec, cases, runtime, "labelled")
-        self._unlabelled = _stream(spec, unlabelled, runtime, "unlabelled") if unlabelled else None
+        alone = spec.phase == "pretrain"
+        self._labelled = _stream(spec, unlabelled if alone else cases, runtime, "labelled")
+        self._unlabelled = _stream(spec, unlabelled, runtime, "unlabelled") if unlabelled and not alone else None
+        self._hidden = alone
         self._places = torch.from_numpy(self._global_places()).to(runtime.device)
 
     def batch(self, step: int) -> Batch:
         """This worker's share of the batch of one step."""
         labelled = self._labelled.batch(step)
+        if self._hidden:
+            return _without_label(labelled)
         if self._unlabelled is None:
             return labelled
-        free = self._unlabelled.batch(step)
-        free = replace(
-            free,
-            label=torch.full_like(free.label, UNLABELLED),  # augmentation fills what comes from outside with 0
-            domain=self._places[free.domain],
-        )
-        return replace(labelled, unlabelled=free)
+        free = _without_label(self._unlabelled.batch(step))
+        return replace(labelled, unlabelled=replace(free, domain=self._places[free.domain]))
 
     def case_ids(self, step: int) -> tuple[str, ...]:
         """Cases of the batch of one step (drawn again: the stream depends on the step only)."""
@@ -111,6 +110,11 @@ class Feed:
         known = list(self._labelled.sampler.domains)
         known += [name for name in self._unlabelled.sampler.domains if name not in known]
         return np.array([known.index(name) for name in self._unlabelled.sampler.domains], dtype=np.int64)
+
+
+def _without_label(batch: Batch) -> Batch:
+    """Augmentation fills the label of what comes from outside a patch with 0: here nothing may look like background."""
+    return replace(batch, label=torch.full_like(batch.label, UNLABELLED))
 
 
 def _stream(spec: TrialSpec, cases: Sequence[CachedCase], runtime: Runtime, kind: str) -> Stream:

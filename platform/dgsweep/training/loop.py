@@ -33,6 +33,8 @@ class TrainTask:
     """Scans without their labels, for a method that learns from them."""
     checkpoints: Path
     """Folder of the trial's checkpoints."""
+    start: Path | None = None
+    """Final checkpoint of the pretraining that the network starts from."""
     runtime: Runtime
 
 
@@ -52,7 +54,7 @@ def train(task: TrainTask) -> Training:
     Raises:
         TrialFailedError: the loss was not finite.
     """
-    ctx = build_context(task.spec, task.runtime)
+    ctx = build_context(task.spec, task.runtime, _starting_weights(task))
     finished = load_checkpoint(task.checkpoints / FINAL, ctx.device)
     if finished is not None:
         check_network(finished, task.checkpoints / FINAL, _network_of(task.spec))
@@ -74,6 +76,17 @@ def load_trained(spec: TrialSpec, checkpoints: Path, runtime: Runtime) -> Traini
     if not (checkpoints / FINAL).exists():
         return None
     return train(TrainTask(spec=spec, train=(), val=(), checkpoints=checkpoints, runtime=runtime))
+
+
+def _starting_weights(task: TrainTask) -> dict[str, Any] | None:
+    """Weights of the pretrained network; None where the seed decides, and where the training is under way already."""
+    if task.start is None or (task.checkpoints / FINAL).exists() or (task.checkpoints / LAST).exists():
+        return None
+    saved = load_checkpoint(task.start, task.runtime.device)
+    if saved is None:
+        raise TrialFailedError(f"the pretraining that it starts from left no {task.start.name}", kind="dependency")
+    weights: dict[str, Any] = saved["context"]["network"]
+    return weights
 
 
 def _resume(ctx: Context, task: TrainTask) -> Training:

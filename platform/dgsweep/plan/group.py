@@ -1,0 +1,169 @@
+"""The trials of one source row, method and network: their fields and their identity."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dgsweep.config.schema import SweepConfig
+from dgsweep.plan.case import CaseInfo
+from dgsweep.plan.draws import MethodEntry, TrialDraw
+from dgsweep.plan.grid import NetworkEntry, planned_patch, working_spacing
+from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, score_fingerprints, train_fingerprint
+from dgsweep.plan.needs import panel_of
+from dgsweep.plan.pretrain import Stage, pretraining
+from dgsweep.plan.protocol import DomainSplit
+from dgsweep.plan.recipe import resolved_training
+from dgsweep.plan.rows import SourceRow
+from dgsweep.plan.trial import Preprocessing, Setting, Split, TrialSpec, content_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """What the trials of one source row, method and network share."""
+
+    config: SweepConfig
+    labels: Mapping[str, int]
+    row: SourceRow
+    method: MethodEntry
+    network: NetworkEntry
+
+
+def starts_of(group: Group) -> dict[int, TrialSpec]:
+    """Seed -> the pretraining that the group's trials of that seed start from; none where they start from the seed."""
+    start = group.method.start
+    if start is None:
+        return {}
+    what, grid = _what(group), _grid(group)
+    stage = {key: what[key] for key in ("network", "network_recipe", "network_options")}
+    return {
+        seed: pretraining(
+            start,
+            group.row.pretraining[start.data],
+            group.config,
+            Stage(**stage, preprocessing=grid, fold=group.row.fold, seed=seed, sources_label=group.row.split.label),
+        )
+        for seed in group.config.seeds
+    }
+
+
+def group_trials(group: Group, starts: Mapping[int, TrialSpec]) -> Iterator[TrialSpec]:
+    """The trials of a group; `starts` gives for each seed what they start from."""
+    shared = _shared_fields(group)
+    base = learning_keys(resolved_training(group.config.training, group.config.budget.steps))
+    for seed in group.config.seeds:
+        depends_on = (starts[seed].trial_id,) if starts else ()
+        for draw in group.method.draws:
+            identity = {
+                **_identity(group, shared),
+                **({"starts_from": list(depends_on)} if depends_on else {}),
+                "seed": seed,
+                "hp": draw.hp,
+                "training": learning_keys(draw.training),
+            }
+            yield TrialSpec(
+                trial_id=content_id(identity),
+                cell_id=cell_identity(identity, base),
+                seed=seed,
+                depends_on=depends_on,
+                **_draw_fields(draw),
+                **shared,
+            )
+
+
+def _draw_fields(draw: TrialDraw) -> dict[str, Any]:
+    return {"trial": draw.index, "hp": dict(draw.hp), "training": dict(draw.training)}
+
+
+def _identity(group: Group, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """What training depends on, the seed and the drawn values apart."""
+    return {
+        "method": shared["method"],
+        "sources": list(shared["sources"]),
+        "recipe_version": shared["recipe_version"],
+        "setting": asdict(shared["setting"]),
+        "network": shared["network"],
+        "network_recipe": shared["network_recipe"],
+        "network_options": shared["network_options"],
+        **_unlabelled_identity(group),
+        "fold": shared["fold"],
+        "budget": shared["budget_steps"],
+        "preprocessing": grid_content(shared["preprocessing"]),
+        "train": shared["train_sha"],
+    }
+
+
+def _unlabelled_identity(group: Group) -> dict[str, Any]:
+    if group.method.unlabelled == "none":
+        return {}
+    training = resolved_training(group.config.training, group.config.budget.steps)
+    return {"unlabelled_batch": training["unlabelled_batch"]}
+
+
+def _shared_fields(group: Group) -> dict[str, Any]:
+    """Fields of TrialSpec that all trials of the group share."""
+    return {**_what(group), **_where(group), **_how(group)}
+
+
+def _what(group: Group) -> dict[str, Any]:
+    method, network = group.method.declaration, group.network.declaration
+    return {
+        "sweep": group.config.name,
+        "method": method.name,
+        "recipe_version": method.recipe_version,
+        "setting": Setting(
+            variant=group.method.variant,
+            label_ratio=group.row.label_ratio,
+            unlabelled=group.method.unlabelled,
+            init_from=group.method.start.label if group.method.start else None,
+        ),
+        "network": network.name,
+        "network_recipe": network.recipe_version,
+        "network_options": dict(group.network.options),
+        "panel": panel_of(method.requires, sees_targets=_sees_targets(group)),
+    }
+
+
+def _sees_targets(group: Group) -> bool:
+    """Whether its training, or the pretraining that it starts from, is shown images of target domains."""
+    start, row, factors = group.method.start, group.row, group.config.protocol.factors
+    shown = [*row.cases.unlabelled, *(row.pretraining[start.data] if start else ())]
+    targets = set(row.split.targets) - set(row.split.sources)
+    return any(case.domain(factors) in targets for case in shown)
+
+
+def _where(group: Group) -> dict[str, Any]:
+    row, factors = group.row, group.config.protocol.factors
+    roles = ("train", "val", "test", "target", "unlabelled")
+    members: dict[str, Sequence[CaseInfo]] = {role: getattr(row.cases, role) for role in roles}
+    return {
+        "sources": _sorted(row.split, "sources"),
+        "targets": _sorted(row.split, "targets"),
+        "sources_label": row.split.label,
+        "fold": row.fold,
+        "split": Split(**{role: tuple(case.case_id for case in cases) for role, cases in members.items()}),
+        "domains": {case.case_id: case.domain(factors) for cases in members.values() for case in cases},
+        "train_sha": train_fingerprint(row.cases, factors),
+    }
+
+
+def _sorted(split: DomainSplit, side: str) -> tuple[str, ...]:
+    return tuple(sorted(split.sources if side == "sources" else split.targets))
+
+
+def _grid(group: Group) -> Preprocessing:
+    config, train = group.config, group.row.cases.train
+    spacing = working_spacing(config.data, train)
+    patch = config.data.patch or planned_patch(train, spacing, group.network)
+    return Preprocessing(spacing_mm=spacing, patch=patch, labels=dict(group.labels))
+
+
+def _how(group: Group) -> dict[str, Any]:
+    config, cases, grid = group.config, group.row.cases, _grid(group)
+    scoring = {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}
+    return {
+        "preprocessing": grid,
+        "budget_steps": config.budget.steps,
+        "output_keep": config.output_keep,
+        "score_shas": score_fingerprints(cases, grid, scoring, config.protocol.factors),
+        **scoring,
+    }
