@@ -83,13 +83,28 @@ class ProtocolConfig(Section):
 
 
 class InitFrom(Section):
-    """A pretraining from which a method's network starts."""
+    """What a method's network starts from: a pretraining of this sweep (`name`), or a finished trial (`trial`)."""
 
-    name: str
+    name: str | None = None
     """A method of the phase `pretrain`."""
     data: Pool = "source"
     """Images of the training patients of the sources, or of every domain: of the targets too, which is transductive."""
     hp: dict[str, Any] = Field(default_factory=dict)
+    trial: str | None = None
+    """Folder of a finished trial, `<output>/trials/<id>`; a relative one starts where a relative `output` does."""
+    head: Literal["keep", "new"] = "keep"
+    """`new`: layers whose size follows the number of structures stay as the seed makes them."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "InitFrom":
+        if (self.name is None) == (self.trial is None):
+            raise ValueError("give either `name`, a pretraining method, or `trial`, the folder of a finished trial")
+        given = self.model_fields_set
+        if self.trial is not None and given & {"data", "hp"}:
+            raise ValueError("`data` and `hp` go with `name`: a trial that ran before has its own")
+        if self.name is not None and "head" in given:
+            raise ValueError("`head` goes with `trial`: a pretraining has no head to keep")
+        return self
 
 
 class MethodConfig(Section):

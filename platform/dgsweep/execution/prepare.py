@@ -11,14 +11,17 @@ from optuna.distributions import BaseDistribution
 from dgsweep.config.anchor import HOME_VARIABLE, anchor_output, anchor_tracking, find_manifest
 from dgsweep.config.composition import part_names, prefixed
 from dgsweep.config.load import load_sweep
-from dgsweep.config.schema import SweepConfig
+from dgsweep.config.schema import MethodConfig, SweepConfig
 from dgsweep.config.search_space import SearchSpace, default_folders, load_space
 from dgsweep.data.hashes import HashStore
 from dgsweep.data.manifest import Manifest, read_manifest
+from dgsweep.errors import ConfigError, Problems
 from dgsweep.execution.ray_job import inside_ray_job
 from dgsweep.method.catalog import declarations_for, network_declarations
 from dgsweep.plan.build import build_plan
+from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
+from dgsweep.records.given import read_given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +52,32 @@ def anchored(config: SweepConfig, sweep_file: Path) -> SweepConfig:
             "data": config.data.model_copy(update={"manifest": str(manifest), "cache": cache}),
             "output": str(output),
             "tracking": config.tracking.model_copy(update={"uri": uri}),
+            "methods": tuple(_anchored_start(method, job=job, home=home, cwd=cwd) for method in config.methods),
         }
     )
+
+
+def _anchored_start(method: MethodConfig, *, job: bool, home: str | None, cwd: Path) -> MethodConfig:
+    start = method.init_from
+    if start is None or start.trial is None:
+        return method
+    folder = anchor_output(start.trial, inside_ray_job=job, home=home, cwd=cwd, field="init_from.trial")
+    return method.model_copy(update={"init_from": start.model_copy(update={"trial": str(folder)})})
+
+
+def _given_trials(config: SweepConfig) -> dict[str, GivenTrial]:
+    """Folder -> the finished trial in it, for every method that starts from one.
+
+    Raises:
+        ConfigError: with every folder that holds none.
+    """
+    problems, found = Problems(), dict[str, GivenTrial | None]()
+    for index, method in enumerate(config.methods):
+        folder = method.init_from.trial if method.init_from else None
+        if folder is not None and folder not in found:
+            found[folder] = read_given(Path(folder), f"methods.{index}.init_from.trial", problems)
+    problems.raise_if_any(ConfigError, f"the sweep {config.name} starts from what is not there")
+    return {folder: trial for folder, trial in found.items() if trial is not None}
 
 
 def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
@@ -72,6 +99,7 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
         declarations_for(names),
         network_declarations(),
         {name: _space_of(name, folders) for name in names},
+        _given_trials(config),
     )
     config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
     return Prepared(config=config, manifest=manifest, plan=plan)

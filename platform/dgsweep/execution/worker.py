@@ -19,6 +19,7 @@ from dgsweep.execution.partial_scores import PartialScores
 from dgsweep.execution.pulse import Pulse
 from dgsweep.networks.builder import count_parameters
 from dgsweep.plan.trial import TrialSpec
+from dgsweep.records.atomic import file_sha256
 from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.provenance import collect
@@ -105,6 +106,8 @@ def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
     Raises:
         TrialFailedError: It has not finished.
     """
+    if spec.given:
+        return _given_weights(spec)
     for needed in spec.depends_on:
         final = ledger.paths(needed).checkpoint / FINAL
         if not final.exists():
@@ -112,6 +115,13 @@ def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
             raise TrialFailedError(f"the pretraining that it starts from ({needed}): {cause}", kind="dependency")
         return final
     return None
+
+
+def _given_weights(spec: TrialSpec) -> Path:
+    weights = Path(spec.given["checkpoint"])
+    if file_sha256(weights) != spec.given["sha256"]:
+        raise TrialFailedError(f"{weights}: not, or no longer, the weights that were planned", kind="dependency")
+    return weights
 
 
 def _cached(names: tuple[str, ...], spec: TrialSpec, job: TrialJob, cache: PreprocessCache) -> tuple[CachedCase, ...]:

@@ -11,10 +11,12 @@ from dgsweep.config.search_space import SearchSpace
 from dgsweep.errors import PlanError, Problems
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.draws import MethodEntry, method_entries
+from dgsweep.plan.given import GivenStart, GivenTrial, strangers, unfit_start
 from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem
 from dgsweep.plan.group import Group, group_trials, starts_of
 from dgsweep.plan.hyperparameters import resolve_values
 from dgsweep.plan.needs import Terms, refusal_reason
+from dgsweep.plan.pretrain import Start
 from dgsweep.plan.protocol import domain_splits, group_domains
 from dgsweep.plan.recipe import resolved_training
 from dgsweep.plan.rows import SourceRow, WantedImages, source_rows, usable_selection
@@ -29,6 +31,7 @@ def build_plan(
     methods: Mapping[str, MethodDeclaration],
     networks: Mapping[str, NetworkDeclaration],
     spaces: Mapping[str, SearchSpace],
+    trials: Mapping[str, GivenTrial] | None = None,
 ) -> Plan:
     """Every trial of the sweep.
 
@@ -39,12 +42,13 @@ def build_plan(
         methods: Declarations of the methods by name.
         networks: Declarations of the backbones by name.
         spaces: Search spaces by method name.
+        trials: Finished trials that methods start from, by the folder that names them in the sweep file.
 
     Raises:
         PlanError: with every reason why the protocol, the methods and the data do not fit together.
     """
     problems, notes = Problems(), list[str]()
-    entries = method_entries(config, methods, spaces, problems, notes)
+    entries = method_entries(config, methods, spaces, trials or {}, problems, notes)
     backbones = _network_entries(config, networks, problems)
     _check_inputs(cases, labels, problems)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
@@ -53,24 +57,38 @@ def build_plan(
     splits = domain_splits(config.protocol, domains)
     images = WantedImages(
         unlabelled={entry.unlabelled for entry in entries if entry.unlabelled != "none"},
-        pretraining={entry.start.data for entry in entries if entry.start},
+        pretraining={entry.start.data for entry in entries if isinstance(entry.start, Start)},
     )
     rows = source_rows(config, splits, domains, roles=roles, images=images, problems=problems, notes=notes)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     config = usable_selection(config, rows)
     notes += _test_time_notes(entries)
-    trials, first, refusals = _trials(config, labels, rows, entries, backbones)
-    _check_not_all_refused(config, trials, refusals)
+    patients = {case.case_id: case.patient_id for case in cases}
+    notes += _stranger_notes(entries, patients)
+    planned, first, refusals = _trials(config, labels, rows, entries, backbones, patients)
+    _check_not_all_refused(config, planned, refusals)
     return Plan(
         sweep=config.name,
         config=_resolved(config),
-        trials=tuple(trials),
+        trials=tuple(planned),
         pretraining=tuple(first),
         refusals=tuple(refusals),
         notes=tuple(dict.fromkeys(notes)),
         version=dgsweep.__version__,
         splits={str(fold): dict(patients) for fold, patients in roles.items()},
     )
+
+
+def _stranger_notes(entries: Sequence[MethodEntry], patients: Mapping[str, str]) -> list[str]:
+    """What nobody can check of trials that methods start from."""
+    starts = [entry.start for entry in entries if isinstance(entry.start, GivenStart)]
+    counts = {start.label: strangers(start, patients) for start in starts}
+    return [
+        f"init_from: {count} of the scans that {label} learnt from are not in this manifest; whether their patients "
+        "are scored here cannot be told"
+        for label, count in counts.items()
+        if count
+    ]
 
 
 def _test_time_notes(entries: Sequence[MethodEntry]) -> list[str]:
@@ -122,6 +140,7 @@ def _trials(
     rows: Sequence[SourceRow],
     entries: Sequence[MethodEntry],
     backbones: Sequence[NetworkEntry],
+    patients: Mapping[str, str],
 ) -> tuple[list[TrialSpec], list[TrialSpec], list[Refusal]]:
     """Trials in the order of running (defaults first, methods alike), what they start from, and what was refused."""
     specs: list[TrialSpec] = []
@@ -135,6 +154,8 @@ def _trials(
     for shared_row, network, entry in groups:
         row = shared_row.given(entry.unlabelled)
         reason = refusal_reason(entry.declaration.requires, network.declaration, row.cases, terms)
+        if not reason and isinstance(entry.start, GivenStart):
+            reason = unfit_start(entry.start, network, labels, row.cases, patients)
         names = (entry.declaration.name, network.declaration.name)
         if reason:
             refused = Refusal(method=names[0], network=names[1], sources=row.split.sources, reason=reason)

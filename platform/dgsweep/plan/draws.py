@@ -12,6 +12,7 @@ from dgsweep.config.names import name_advice
 from dgsweep.config.schema import MethodConfig, SweepConfig, TrainingConfig, Unlabelled
 from dgsweep.config.search_space import TRAINING_PREFIX, SearchSpace, draw, grid, grid_size
 from dgsweep.errors import Problems
+from dgsweep.plan.given import GivenStart, GivenTrial
 from dgsweep.plan.hyperparameters import check_space, resolve_values
 from dgsweep.plan.pretrain import Start, start_of
 from dgsweep.plan.recipe import resolved_training
@@ -35,14 +36,15 @@ class MethodEntry:
     variant: str | None
     unlabelled: Unlabelled | Literal["none"]
     draws: tuple[TrialDraw, ...]
-    start: Start | None = None
-    """The pretraining that its network starts from."""
+    start: Start | GivenStart | None = None
+    """What its network starts from."""
 
 
 def method_entries(
     config: SweepConfig,
     methods: Mapping[str, MethodDeclaration],
     spaces: Mapping[str, SearchSpace],
+    trials: Mapping[str, GivenTrial],
     problems: Problems,
     notes: list[str],
 ) -> list[MethodEntry]:
@@ -65,7 +67,7 @@ def method_entries(
             entries.append(
                 replace(
                     _entry(config, wanted, methods[wanted.name], space, where=where, problems=problems, notes=notes),
-                    start=start_of(wanted, methods, where, problems),
+                    start=start_of(wanted, methods, trials, where, problems),
                 )
             )
         seen.add(key)
@@ -73,7 +75,8 @@ def method_entries(
 
 
 def _start_key(wanted: MethodConfig) -> tuple[str, ...]:
-    return (wanted.init_from.name, wanted.init_from.data) if wanted.init_from else ()
+    start = wanted.init_from
+    return (start.name or "", start.trial or "", start.data) if start else ()
 
 
 def _default_variant(declaration: MethodDeclaration | None) -> str | None:

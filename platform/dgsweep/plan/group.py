@@ -7,14 +7,15 @@ from typing import Any
 from dgsweep.config.schema import SweepConfig
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.draws import MethodEntry, TrialDraw
+from dgsweep.plan.given import GivenStart, panel_of_start
 from dgsweep.plan.grid import NetworkEntry, planned_patch, working_spacing
 from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, score_fingerprints, train_fingerprint
 from dgsweep.plan.needs import panel_of
-from dgsweep.plan.pretrain import Stage, pretraining
+from dgsweep.plan.pretrain import Stage, Start, pretraining
 from dgsweep.plan.protocol import DomainSplit
 from dgsweep.plan.recipe import resolved_training
 from dgsweep.plan.rows import SourceRow
-from dgsweep.plan.trial import Preprocessing, Setting, Split, TrialSpec, content_id
+from dgsweep.plan.trial import Panel, Preprocessing, Setting, Split, TrialSpec, content_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Group:
 def starts_of(group: Group) -> dict[int, TrialSpec]:
     """Seed -> the pretraining that the group's trials of that seed start from; none where they start from the seed."""
     start = group.method.start
-    if start is None:
+    if not isinstance(start, Start):
         return {}
     what, grid = _what(group), _grid(group)
     stage = {key: what[key] for key in ("network", "network_recipe", "network_options")}
@@ -55,7 +56,7 @@ def group_trials(group: Group, starts: Mapping[int, TrialSpec]) -> Iterator[Tria
         for draw in group.method.draws:
             identity = {
                 **_identity(group, shared),
-                **({"starts_from": list(depends_on)} if depends_on else {}),
+                **_start_identity(group, depends_on),
                 "seed": seed,
                 "hp": draw.hp,
                 "training": learning_keys(draw.training),
@@ -68,6 +69,12 @@ def group_trials(group: Group, starts: Mapping[int, TrialSpec]) -> Iterator[Tria
                 **_draw_fields(draw),
                 **shared,
             )
+
+
+def _start_identity(group: Group, depends_on: Sequence[str]) -> dict[str, Any]:
+    if isinstance(group.method.start, GivenStart):
+        return {"starts_from": group.method.start.identity()}
+    return {"starts_from": list(depends_on)} if depends_on else {}
 
 
 def _draw_fields(draw: TrialDraw) -> dict[str, Any]:
@@ -119,16 +126,20 @@ def _what(group: Group) -> dict[str, Any]:
         "network": network.name,
         "network_recipe": network.recipe_version,
         "network_options": dict(group.network.options),
-        "panel": panel_of(method.requires, sees_targets=_sees_targets(group)),
+        "panel": _panel(group),
+        "given": group.method.start.document() if isinstance(group.method.start, GivenStart) else {},
     }
 
 
-def _sees_targets(group: Group) -> bool:
-    """Whether its training, or the pretraining that it starts from, is shown images of target domains."""
+def _panel(group: Group) -> Panel:
+    """Where its rows stand: by what its training, and what it starts from, is shown of target domains."""
     start, row, factors = group.method.start, group.row, group.config.protocol.factors
-    shown = [*row.cases.unlabelled, *(row.pretraining[start.data] if start else ())]
     targets = set(row.split.targets) - set(row.split.sources)
-    return any(case.domain(factors) in targets for case in shown)
+    shown = [*row.cases.unlabelled, *(row.pretraining[start.data] if isinstance(start, Start) else ())]
+    sees_targets = any(case.domain(factors) in targets for case in shown)
+    own = panel_of(group.method.declaration.requires, sees_targets=sees_targets)
+    before = panel_of_start(start, targets) if isinstance(start, GivenStart) else "main"
+    return max(own, before, key=("main", "transductive", "oracle").index)
 
 
 def _where(group: Group) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dgsweep.config.names import name_advice
 from dgsweep.config.schema import MethodConfig, Pool, SweepConfig
 from dgsweep.errors import Problems
 from dgsweep.plan.case import CaseInfo
+from dgsweep.plan.given import GivenStart, GivenTrial
 from dgsweep.plan.hyperparameters import resolve_values
 from dgsweep.plan.identity import grid_content, image_fingerprint, learning_keys
 from dgsweep.plan.recipe import resolved_training
@@ -30,12 +31,21 @@ class Start:
 
 
 def start_of(
-    wanted: MethodConfig, methods: Mapping[str, MethodDeclaration], where: str, problems: Problems
-) -> Start | None:
-    """What the method is to start from, None where its weights are random; what is wrong is noted in `problems`."""
+    wanted: MethodConfig,
+    methods: Mapping[str, MethodDeclaration],
+    trials: Mapping[str, GivenTrial],
+    where: str,
+    problems: Problems,
+) -> Start | GivenStart | None:
+    """What the method is to start from, None where its weights are random; what is wrong is noted in `problems`.
+
+    `trials` is folder -> the finished trial in it.
+    """
     if wanted.init_from is None:
         return None
-    name, place = wanted.init_from.name, f"{where}.init_from"
+    if wanted.init_from.trial is not None:
+        return GivenStart(trial=trials[wanted.init_from.trial], head=wanted.init_from.head)
+    name, place = str(wanted.init_from.name), f"{where}.init_from"
     known = {key: item for key, item in methods.items() if item.requires.phase == "pretrain"}
     if name not in known:
         found = f"{name!r} is no pretraining method" if name in methods else f"no method {name!r}"

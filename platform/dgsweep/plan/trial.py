@@ -102,6 +102,8 @@ class TrialSpec:
     phase: Literal["train", "pretrain"] = "train"
     """A pretraining learns from `split.unlabelled` alone and is scored by nobody."""
     depends_on: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Weights of a trial that ran before: `checkpoint`, `sha256`, `head`; empty where it does not start from any."""
 
     @property
     def name(self) -> str:

@@ -89,6 +89,11 @@ class TrialPaths:
         return self.root / "checkpoint"
 
     @property
+    def final_weights(self) -> Path:
+        """Weights of the finished training."""
+        return self.checkpoint / "final.pt"
+
+    @property
     def predictions(self) -> Path:
         """Folder of the kept masks."""
         return self.root / "predictions"

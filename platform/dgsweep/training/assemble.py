@@ -63,7 +63,7 @@ def build_context(spec: TrialSpec, runtime: Runtime, weights: Mapping[str, Tenso
     build = partial(build_network, declaration, load_implementation(declaration), task)
     network = build(seed=stream_seed("init", spec.seed)).to(runtime.device)
     if weights is not None:
-        start_from(network, weights)
+        start_from(network, weights, new_head=spec.given.get("head") == "new")
     return Context(
         network,
         method,
@@ -74,8 +74,8 @@ def build_context(spec: TrialSpec, runtime: Runtime, weights: Mapping[str, Tenso
     )
 
 
-def start_from(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give a network all of these weights, before any training.
+def start_from(network: nn.Module, weights: Mapping[str, Tensor], *, new_head: bool = False) -> None:
+    """Give a network all of these weights, before any training; with a new head, those that have its shapes.
 
     Raises:
         TrialFailedError: a name or a shape does not fit; the message lists some of each kind.
@@ -88,7 +88,7 @@ def start_from(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if name in own and own[name].shape != value.shape
     ]
     strange, missing = [name for name in weights if name not in own], [name for name in own if name not in weights]
-    if shaped or strange or missing:
+    if strange or missing or (shaped and not new_head) or not fitting:
         kinds = {"other shape": shaped, "not in this network": strange, "not in the checkpoint": missing}
         listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names[:3])}" for kind, names in kinds.items() if names)
         raise TrialFailedError(
@@ -96,4 +96,4 @@ def start_from(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
             f"entries fit. {listed}. Pretrain with the same network, options, channels and structures",
             kind="dependency",
         )
-    network.load_state_dict(dict(weights))
+    network.load_state_dict({name: weights[name] for name in fitting}, strict=not shaped)
