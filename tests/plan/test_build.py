@@ -24,7 +24,7 @@ def patients(cases, case_ids) -> set[str]:
 @pytest.mark.parametrize(("kind", "cells"), list(zip(KINDS, [12, 12, 3, 12, 12], strict=True)))
 def test_the_plan_has_the_cells_of_the_table_for_each_method(world, kind, cells) -> None:
     planned = world.plan(methods=["erm", "mix"], protocol={"kind": kind})
-    assert len(plan_table(planned)) == len(planned.trials) == 2 * cells
+    assert len(plan_table(planned.trials)) == len(planned.trials) == 2 * cells
 
 
 @settings(deadline=None, max_examples=25)
@@ -186,7 +186,7 @@ def test_the_same_method_twice_needs_variants_to_be_told_apart(world) -> None:
     with pytest.raises(PlanError, match="give each its own `variant`"):
         world.plan(methods=twice)
     twice[1]["variant"] = "half"
-    assert len(plan_table(world.plan(methods=twice))) == 6
+    assert len(plan_table(world.plan(methods=twice).trials)) == 6
 
 
 def test_a_method_with_variants_runs_as_its_first_unless_told_otherwise(world) -> None:

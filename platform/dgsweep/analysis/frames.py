@@ -34,11 +34,14 @@ def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
     """
     if plan is None:
         named = [_arm(str(row.method), row.setting) for row in cases[["method", "setting"]].itertuples()]
-        return cases.assign(arm=named, group=cases["network"], source_set=cases["sources"])
+        plain = [is_baseline(name) for name in named]
+        return cases.assign(arm=named, baseline=plain, group=cases["network"], source_set=cases["sources"])
     specs = {spec.trial_id: spec for spec in plan.trials}
     known = cases[cases["trial_id"].isin(list(specs))]
+    arms = _of_trial(known, {key: _arm(spec.method, spec.setting.label()) for key, spec in specs.items()})
     return known.assign(
-        arm=_of_trial(known, {key: _arm(spec.method, spec.setting.label()) for key, spec in specs.items()}),
+        arm=arms,
+        baseline=arms.map(is_baseline).astype(bool),
         group=_of_trial(known, {key: comparison_group(spec) for key, spec in specs.items()}),
         source_set=_of_trial(known, {key: spec.sources_label for key, spec in specs.items()}),
     )
@@ -46,7 +49,20 @@ def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
 
 def arm_name(spec: TrialSpec) -> str:
     """Method with its setting, as tables name it."""
-    return _arm(spec.method, spec.setting.label())
+    return f"{spec.method} (pretraining)" if spec.phase == "pretrain" else _arm(spec.method, spec.setting.label())
+
+
+def is_baseline(arm: str) -> bool:
+    """Whether a method with its setting is what others are compared with: ERM, starting from random weights."""
+    method, _, setting = arm.partition(" (")
+    return method == BASELINE and "init_from=" not in setting
+
+
+def baseline_of(arm: str) -> str:
+    """The arm that another is compared with: ERM with the same share of labels."""
+    _, _, setting = arm.partition(" (")
+    ratio = next((part for part in setting.rstrip(")").split(", ") if part.startswith("label_ratio=")), "")
+    return _arm(BASELINE, ratio)
 
 
 def comparison_group(spec: TrialSpec) -> str:
@@ -60,7 +76,7 @@ def case_values(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     Validation cases and cases with an empty reference are left out; the latter stand in `tables.empty_references`.
     """
     scored = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
-    keys = [*ROW, "method", "group", "trial_id", *CASE]
+    keys = [*ROW, "method", "baseline", "group", "trial_id", *CASE]
     values = last_step(scored).groupby(keys, dropna=False, observed=True)[metric].mean()
     return values.rename("value").reset_index()
 

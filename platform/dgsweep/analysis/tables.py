@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from dgsweep.analysis.frames import (
-    BASELINE,
     IN_DOMAIN,
     ROW,
     Level,
     annotate,
     case_values,
+    is_baseline,
     over_repeats,
     with_targets,
 )
@@ -136,7 +136,9 @@ def in_reading_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reading_key(column: pd.Series) -> pd.Series:
-    first = {"arm": BASELINE, "panel": "main", "target": IN_DOMAIN}.get(str(column.name), "")
+    if column.name == "arm":
+        return column.map(lambda arm: f"{' ' if is_baseline(arm) else '~'}{arm}")
+    first = {"panel": "main", "target": IN_DOMAIN}.get(str(column.name), "")
     return column.map(lambda text: "" if text == first else f"~{text}")
 
 
@@ -171,8 +173,9 @@ def _compared(values: pd.DataFrame, keys: list[str], bootstrap: Bootstrap) -> pd
 def _paired_with_baseline(values: pd.DataFrame) -> pd.DataFrame:
     """Per-case differences to the baseline trained on the same sources, fold and seed; none for the baseline itself."""
     on = ["group", "source_set", "fold", "seed", "role", "target", "domain", "case_id"]
-    baseline = values[values["method"] == BASELINE].sort_values("arm").drop_duplicates(on)
-    others = values[values["method"] != BASELINE]
+    plain = values["baseline"].astype(bool)
+    baseline = values[plain].sort_values("arm").drop_duplicates(on)
+    others = values[~plain]
     pairs = others.merge(baseline[[*on, "value"]], on=on, suffixes=("", "_baseline"))
     return pairs.assign(value=pairs["value"] - pairs["value_baseline"])
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from dgsweep.analysis.frames import BASELINE, Level, annotate, case_values, over_repeats, with_targets
+from dgsweep.analysis.frames import Level, annotate, case_values, over_repeats, with_targets
 from dgsweep.analysis.statistics import NOTHING, Bootstrap, Estimate, clustered_gap, clustered_mean
 from dgsweep.analysis.tables import DEFAULT
 from dgsweep.plan.trial import Plan
@@ -83,5 +83,5 @@ def _reference(values: pd.DataFrame, first: "pd.Series[str]") -> pd.DataFrame:
         & (values["group"] == first["group"])
         & (values["source_set"] == first["source_set"])
     ]
-    baseline = same[same["method"] == BASELINE]
+    baseline = same[same["baseline"].astype(bool)]
     return baseline if len(baseline) else same[same["arm"] == first["arm"]]

@@ -8,7 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-MIN_WIDTH = 100
+MIN_WIDTH = 120
+SHORT = 14
+"""Characters of a cell that is not cut in pieces where there is room: columns of longer text give way first."""
+LEAST = 20
+"""Characters that a column of longer text keeps."""
 
 
 def stdout() -> Console:
@@ -29,15 +33,29 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, title: str = "") -> None:
     """A table with one column per key, its title on a line of its own, however narrow the table is."""
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    console = stdout()
+    whole = _whole_columns(cells, columns, console.width)
     table = Table(header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*[_cell(row.get(column)) for column in columns])
-    console = stdout()
+        heading = column.replace("_", "\n" if column in whole else " ")
+        table.add_column(heading, overflow="fold", no_wrap=column in whole)
+    for line in cells:
+        table.add_row(*line)
     if title:
         console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
+
+
+def _whole_columns(cells: Sequence[Sequence[str]], columns: Sequence[str], width: int) -> set[str]:
+    """Columns whose cells stay in one piece; none where the others would be left with too little room."""
+    longest = [
+        max([*(len(word) for word in column.split("_")), *(len(line[place]) for line in cells)])
+        for place, column in enumerate(columns)
+    ]
+    short = {column for column, length in zip(columns, longest, strict=True) if length <= SHORT}
+    needed = sum(min(length, LEAST) + 3 for length in longest) + 1
+    return short if needed <= width else set()
 
 
 def _cell(value: Any) -> str:

@@ -16,6 +16,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 RunFolder = Annotated[Path, typer.Argument(help="Output folder of a sweep, or its sweep.yaml.")]
 PLAN_COLUMNS = [
     "method",
+    "setting",
+    "panel",
     "network",
     "trained_on",
     "target_domains",
@@ -24,9 +26,14 @@ PLAN_COLUMNS = [
     "trials",
     "train",
     "val",
+    "unlabelled",
     "test",
     "target",
 ]
+TELLING = {"setting": "", "panel": "main", "unlabelled": 0}
+"""Columns that are left out where every cell says this."""
+SAID_ONCE = ("network", "fold", "seed", "trials")
+PRETRAINING_COLUMNS = ["method", "network", "trained_on", "fold", "seed", "unlabelled", "steps"]
 
 
 def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_json: Json = False) -> None:
@@ -43,8 +50,16 @@ def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_
     if as_json:
         print_json(document)
         return
-    cells = [{**c, "trained_on": c["sources_label"], "target_domains": len(c["targets"])} for c in document["cells"]]
-    print_table(cells, PLAN_COLUMNS, title=f"{prepared.plan.sweep}: {len(document['cells'])} cells")
+    if document["pretraining"]:
+        print_table(_plan_rows(document["pretraining"]), PRETRAINING_COLUMNS, title="first, on images alone")
+    cells = _plan_rows(document["cells"])
+    alike = _alike(cells)
+    told = [name for name in PLAN_COLUMNS if name not in alike]
+    columns = [name for name in told if name not in TELLING or any(cell[name] != TELLING[name] for cell in cells)]
+    title = f"{prepared.plan.sweep}: {len(cells)} cells"
+    if alike:
+        title += f"; in all of them {', '.join(f'{name} {value}' for name, value in alike.items())}"
+    print_table(cells, columns, title=title)
     for refusal in document["refusals"]:
         typer.echo(f"refused: {refusal['method']} on {'+'.join(refusal['sources'])}: {refusal['reason']}")
     for note in document["notes"]:
@@ -52,6 +67,17 @@ def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_
     print_table([{"what": k, "value": v} for k, v in document["totals"].items()], ["what", "value"], title="totals")
     if probe:
         _print_forecast(document["forecast"])
+
+
+def _alike(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Columns in which all of several cells say the same, so that they need no room in the table."""
+    if len(cells) < 2:
+        return {}
+    return {name: cells[0][name] for name in SAID_ONCE if all(cell[name] == cells[0][name] for cell in cells)}
+
+
+def _plan_rows(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**cell, "trained_on": cell["sources_label"], "target_domains": len(cell["targets"])} for cell in cells]
 
 
 def _print_forecast(forecast: dict[str, Any]) -> None:

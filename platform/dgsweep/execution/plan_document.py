@@ -23,7 +23,8 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
             "structures": dict(prepared.manifest.labels),
         },
         "totals": plan_totals(plan, declarations_for({spec.method for spec in plan.all_trials})),
-        "cells": plan_table(plan),
+        "cells": plan_table(plan.trials),
+        "pretraining": plan_table(plan.pretraining),
         "trials": [
             {
                 "name": spec.name,

@@ -1,18 +1,18 @@
 """What a plan will cost, counted before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.plan.trial import Plan, TrialSpec
 
 
-def plan_table(plan: Plan) -> list[dict[str, Any]]:
+def plan_table(trials: Sequence[TrialSpec]) -> list[dict[str, Any]]:
     """One row a cell, in the order of running: what it is, how many trials, and how many cases play which role."""
     cells: dict[str, list[TrialSpec]] = {}
-    for trial in plan.trials:
+    for trial in trials:
         cells.setdefault(trial.cell_id, []).append(trial)
-    return [_row(trials) for trials in cells.values()]
+    return [_row(members) for members in cells.values()]
 
 
 def _row(trials: list[TrialSpec]) -> dict[str, Any]:
@@ -48,8 +48,18 @@ def plan_totals(plan: Plan, methods: Mapping[str, MethodDeclaration]) -> dict[st
         "trials": len(plan.trials),
         "refused": len(plan.refusals),
         "steps": sum(trial.budget_steps for trial in plan.trials),
-        "forward_passes": round(sum(_passes(trial, methods) for trial in plan.trials)),
+        **_pretraining_totals(plan),
+        "forward_passes": round(sum(_passes(trial, methods) for trial in plan.all_trials)),
         "scored_volumes": sum(len(trial.score_shas) for trial in plan.trials),
+    }
+
+
+def _pretraining_totals(plan: Plan) -> dict[str, int]:
+    if not plan.pretraining:
+        return {}
+    return {
+        "pretrainings": len(plan.pretraining),
+        "pretraining_steps": sum(trial.budget_steps for trial in plan.pretraining),
     }
 
 

@@ -169,13 +169,13 @@ class Ledger:
         return frames.join([self.valid_cases(spec) for spec in done], empty=frames.no_cases())
 
     def curves_frame(self, plan: Plan, *, unfinished: bool = False) -> pd.DataFrame:
-        """Curves of every done trial of the plan: `trial_id` and CURVE_COLUMNS.
+        """Curves of every done trial of the plan, pretraining too: `trial_id` and CURVE_COLUMNS.
 
         Args:
             plan: The plan.
             unfinished: Take the curves of trials that are not done, too.
         """
-        wanted = [spec for spec in plan.trials if unfinished or self.state(spec) is TrialState.DONE]
+        wanted = [spec for spec in plan.all_trials if unfinished or self.state(spec) is TrialState.DONE]
         parts = [frames.curves_of(self.paths(spec.trial_id)) for spec in wanted]
         return frames.join(parts, empty=frames.no_curves())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dgsweep.analysis.frames import BASELINE
+from dgsweep.analysis.frames import baseline_of, is_baseline
 from dgsweep.analysis.verdict import FEWEST_PATIENTS, LEARNED, MARGIN, Verdict
 from dgsweep.report.forest import difference_mark, shift_name
 from dgsweep.report.texts import count, interval, listed, method_name, number, signed
@@ -71,7 +71,7 @@ def _rows_of(table: pd.DataFrame, name: str, role: str) -> pd.DataFrame:
 def _in_order(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
     several = len({verdict.network for verdict in verdicts}) > 1
     arms: dict[str, list[Verdict]] = {}
-    for verdict in sorted(verdicts, key=lambda one: (one.arm != BASELINE, one.arm, one.network)):
+    for verdict in sorted(verdicts, key=lambda one: (not is_baseline(one.arm), one.arm, one.network)):
         arms.setdefault(method_name(verdict.arm, verdict.network, several_networks=several), []).append(verdict)
     return arms
 
@@ -104,7 +104,7 @@ def _closest(summary: pd.DataFrame, alpha: float) -> str:
     if not better:
         return ""
     best = max(better, key=_difference)
-    same = (shifts["arm"] == BASELINE) & (shifts["network"] == best.network)
+    same = (shifts["arm"] == baseline_of(best.arm)) & (shifts["network"] == best.network)
     against = f" against {number(float(shifts.loc[same, 'mean'].iloc[0]), 2)}" if same.any() else ""
     gain = f"{signed(best.difference, 2)} {interval(best.difference_low, best.difference_high, 2, with_sign=True)}"
     return f"Over all shifts {best.arm} is furthest above ERM: Dice {number(best.mean, 2)}{against}, {gain}."
@@ -144,7 +144,9 @@ def _compared(table: pd.DataFrame, name: str, alpha: float, role: str = "target"
 
 
 def _reading(verdicts: Sequence[Verdict], confidence: float) -> str:
-    own = sorted({verdict.arm for verdict in verdicts if verdict.reference_arm and verdict.reference_arm != BASELINE})
+    own = sorted(
+        {verdict.arm for verdict in verdicts if verdict.reference_arm and not is_baseline(verdict.reference_arm)}
+    )
     reference = f"ERM's Dice in its own domain (the method's own for {listed(own)})" if own else "ERM's in-domain Dice"
     return (
         f"“Holds” means: the whole {confidence:.0%} interval of the loss against {reference} on the same sources lies "

@@ -23,7 +23,7 @@ class Evidence:
     plan: Plan
     specs: Mapping[str, TrialSpec]
     states: pd.DataFrame
-    """One row per trial of the plan, with `arm`, `source_set` and `kind` (of failure) added."""
+    """One row per trial of the plan, with `arm`, `source_set`, `phase` and `kind` (of failure) added."""
     cases: pd.DataFrame
     curves: pd.DataFrame
     provenance: Mapping[str, Mapping[str, Any]]
@@ -64,7 +64,7 @@ def read_evidence(output: Path) -> Evidence:
         problem = Problem(where=str(output), found="no plan.json", fix="name the output folder of a sweep that was run")
         raise InputError("no sweep to report on", [problem])
     plan = ledger.read_plan()
-    specs = {spec.trial_id: spec for spec in plan.trials}
+    specs = {spec.trial_id: spec for spec in plan.all_trials}
     states = ledger.states(plan)
     done = states.loc[states["state"] == "done", "trial_id"]
     return Evidence(
@@ -84,9 +84,15 @@ def _named(states: pd.DataFrame, specs: Mapping[str, TrialSpec], ledger: Ledger)
     ids = list(states["trial_id"])
     return states.assign(
         arm=[arm_name(specs[trial_id]) for trial_id in ids],
-        source_set=[specs[trial_id].sources_label for trial_id in ids],
+        source_set=[_shown_sources(specs[trial_id]) for trial_id in ids],
+        phase=[specs[trial_id].phase for trial_id in ids],
         kind=[str(ledger.failure(trial_id).get("kind", "")) for trial_id in ids],
     )
+
+
+def _shown_sources(spec: TrialSpec) -> str:
+    """A pretraining's curves are of another kind, and stand apart."""
+    return f"images only: {spec.sources_label}" if spec.phase == "pretrain" else spec.sources_label
 
 
 def _case_files(path: Path) -> dict[str, dict[str, Any]]:

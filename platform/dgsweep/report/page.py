@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from dgsweep.analysis.frames import BASELINE
+from dgsweep.analysis.frames import is_baseline
 from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
@@ -66,7 +66,7 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
         "scope": scope(evidence),
         "finished": is_finished(evidence),
         "done": len(done),
-        "planned": len(evidence.plan.trials),
+        "planned": len(evidence.plan.all_trials),
         "budget_equal": equal,
         "budget": sentence,
         "unfinished_searches": unfinished_searches(evidence.plan, done),
@@ -82,7 +82,7 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
 def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     several = evidence.several_networks
     states = _with_network(evidence.states, several)
-    looks = styles(sorted(set(states["arm"]), key=lambda name: (name.partition(" · ")[0] != BASELINE, name)))
+    looks = styles(sorted(set(states["arm"]), key=lambda name: (not is_baseline(name.partition(" · ")[0]), name)))
     values = _with_network(case_dice(main, evidence.level), several) if main else None
     if several:
         states = states.assign(name=states["name"] + " | " + states["network"])

@@ -20,7 +20,7 @@ from dgsweep.report.evidence import Evidence
 DISTANCES = ("hd95_mm", "hd95_pooled_mm", "assd_mm")
 OVERLAP = ("dice", "jaccard", "precision", "recall", "nsd", "volume_error")
 WARNING = {
-    "oracle": "Oracle: the target's labels took part in the choice. Nobody has these numbers in practice; they are an "
+    "oracle": "Oracle: the target's labels took part in the choice, or in what a method started from. They are an "
     "upper bound and must not be set beside the main panel.",
     "transductive": "Transductive: these methods saw unlabelled target scans, which the main panel's methods did not.",
 }

@@ -61,10 +61,11 @@ def is_finished(evidence: Evidence) -> bool:
 def scope(evidence: Evidence) -> str:
     """One sentence: how much was asked and how much was scored."""
     plan, cases = evidence.plan, evidence.cases
+    states = evidence.states[evidence.states["phase"] == "train"]
     scored = cases[cases["role"].isin(["in_domain", "target"])]
     asked = (
-        f"{count(evidence.states['arm'].nunique(), 'method')}, "
-        f"{count(evidence.states['source_set'].nunique(), 'source set')}, "
+        f"{count(states['arm'].nunique(), 'method')}, "
+        f"{count(states['source_set'].nunique(), 'source set')}, "
         f"{count(len({spec.cell_id for spec in plan.trials}), 'cell')}, {count(len(plan.trials), 'trial')} planned"
     )
     patients = count(scored["patient_id"].nunique(), "patient")
@@ -80,7 +81,15 @@ def budget(plan: Plan) -> tuple[bool, str]:
     trials = sorted(set().union(*sizes.values())) if sizes else []
     equal = len(steps) <= 1 and len(trials) <= 1
     text = f"{listed([str(n) for n in steps])} steps a trial, {listed([str(n) for n in trials])} trial(s) a cell"
-    return equal, f"Equal for every method: {text}." if equal else f"Not equal: {text}. Compare with care."
+    said = f"Equal for every method: {text}." if equal else f"Not equal: {text}. Compare with care."
+    return equal, f"{said}{_pretraining_budget(plan)}"
+
+
+def _pretraining_budget(plan: Plan) -> str:
+    if not plan.pretraining:
+        return ""
+    steps = listed([str(n) for n in sorted({spec.budget_steps for spec in plan.pretraining})])
+    return f" Methods that start from a pretraining had {steps} further steps, on images alone."
 
 
 def cost_table(evidence: Evidence) -> pd.DataFrame:
@@ -136,7 +145,14 @@ def idle_methods(evidence: Evidence) -> list[str]:
         for key, found in evidence.provenance.items()
         if found.get("active_steps") == 0 and found.get("active_cases", 0) == 0
     }
-    return sorted(idle - {str(arms[key]) for key, spec in evidence.specs.items() if spec.method == BASELINE})
+    return sorted(
+        idle
+        - {
+            str(arms[key])
+            for key, spec in evidence.specs.items()
+            if spec.method == BASELINE or spec.phase == "pretrain"
+        }
+    )
 
 
 def _steps(found: Mapping[str, Any], evidence: Evidence, trial_id: str) -> int:
