@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from dgsweep.method.base import Batch, Method, View
 from dgsweep.method.context import Context
-from dgsweep.method.teacher import gaussian_ramp
+from dgsweep.method.teacher import ramped_weight
 
 
 def cross_supervision(first: Tensor, second: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class CrossPseudoSupervision(Method):
         if self.labelled_too:
             ones, others = [first[0], *ones], [second[0], *others]
         cross = cross_supervision(torch.cat(ones), torch.cat(others))
-        return {**terms, "cross": self.weight * gaussian_ramp(ctx.progress(), self.ramp) * cross}
+        return {**terms, "cross": ramped_weight(ctx, self.weight, self.ramp) * cross}
 
     def predictor(self, ctx: Context) -> nn.Module:
         """The mean of both."""

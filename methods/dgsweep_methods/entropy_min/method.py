@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgsweep.method.base import Batch, Method, View
 from dgsweep.method.context import Context
-from dgsweep.method.teacher import gaussian_ramp
+from dgsweep.method.teacher import ramped_weight
 
 
 def relative_entropy(logits: Tensor) -> Tensor:
@@ -37,4 +37,4 @@ class EntropyMinimisation(Method):
             return terms
         ctx.mark_active()
         entropy = relative_entropy(ctx.forward(batch.unlabelled.image)[0])
-        return {**terms, "entropy": self.weight * gaussian_ramp(ctx.progress(), self.ramp) * entropy}
+        return {**terms, "entropy": ramped_weight(ctx, self.weight, self.ramp) * entropy}

@@ -14,7 +14,7 @@ from dgsweep.method.context import Context
 from dgsweep.method.intensity import strong_view
 from dgsweep.method.losses import segmentation_loss, soft_dice_loss
 from dgsweep.method.pseudo_labels import confident_labels
-from dgsweep.method.teacher import gaussian_ramp
+from dgsweep.method.teacher import ramped_weight
 
 
 def confident_loss(logits: Tensor, label: Tensor, sure: Tensor) -> Tensor:
@@ -72,5 +72,5 @@ class FixMatch(Method):
             if bool(sure.any()):
                 ctx.mark_active()
             free = confident_loss(strong, label, sure)
-        terms["unlabelled"] = self.weight * gaussian_ramp(ctx.progress(), self.ramp) * free
+        terms["unlabelled"] = ramped_weight(ctx, self.weight, self.ramp) * free
         return terms

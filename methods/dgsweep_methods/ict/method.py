@@ -10,7 +10,7 @@ from torch import Tensor
 from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
 from dgsweep.method.sampling import draw_partners, symmetric_beta
-from dgsweep.method.teacher import AveragedTeacher, gaussian_ramp
+from dgsweep.method.teacher import AveragedTeacher, ramped_weight
 from dgsweep.method.volume import per_sample
 
 
@@ -45,5 +45,5 @@ class InterpolationConsistency(AveragedTeacher):
         with torch.no_grad():
             answer = torch.softmax(ctx.forward_with(ctx.modules["teacher"], image)[0].float(), dim=1)
         gap = interpolation_gap(ctx.forward(mixed(image, partner, share))[0], mixed(answer, partner, share))
-        terms["consistency"] = self.weight * gaussian_ramp(ctx.progress(), self.ramp) * gap
+        terms["consistency"] = ramped_weight(ctx, self.weight, self.ramp) * gap
         return terms

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
-from dgsweep.method.teacher import AveragedTeacher, clipped_noise, gaussian_ramp, probability_gap
+from dgsweep.method.teacher import AveragedTeacher, clipped_noise, probability_gap, ramped_weight
 
 
 @final
@@ -32,5 +32,5 @@ class MeanTeacher(AveragedTeacher):
             shown = image + clipped_noise(image, self.noise, ctx.generator)
             teacher = ctx.forward_with(ctx.modules["teacher"], shown)[0]
         gap = probability_gap(ctx.forward(image)[0], teacher).mean()
-        terms["consistency"] = self.weight * gaussian_ramp(ctx.progress(), self.ramp) * gap
+        terms["consistency"] = ramped_weight(ctx, self.weight, self.ramp) * gap
         return terms

@@ -11,7 +11,7 @@ from torch.nn import functional
 from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
 from dgsweep.method.intensity import strong_view
-from dgsweep.method.teacher import AveragedTeacher, gaussian_ramp, probability_gap
+from dgsweep.method.teacher import AveragedTeacher, probability_gap, ramped_weight
 
 RESTART = 0.1
 """Chance of each step that the walk goes back to the teacher's prediction."""
@@ -70,7 +70,7 @@ class PancreasDg(AveragedTeacher):
             return terms
         ctx.mark_active()
         image = batch.unlabelled.image
-        weight = self.weight * gaussian_ramp(ctx.progress(), self.ramp)
+        weight = ramped_weight(ctx, self.weight, self.ramp)
         with torch.no_grad():
             teacher = ctx.forward_with(ctx.modules["teacher"], image)[0].float()
             walked = graph_walk(torch.softmax(teacher, dim=1), image, self.width, self.walk)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
-from dgsweep.method.teacher import AveragedTeacher, clipped_noise, gaussian_ramp, probability_gap
+from dgsweep.method.teacher import AveragedTeacher, clipped_noise, gaussian_ramp, probability_gap, ramped_weight
 
 
 def certain(probability: Tensor, share: float) -> Tensor:
@@ -51,7 +51,7 @@ class UncertaintyAwareMeanTeacher(AveragedTeacher):
         if bool(mask.any()):
             ctx.mark_active()
         gap = masked_mean(probability_gap(ctx.forward(image)[0], teacher), mask)
-        terms["consistency"] = self.weight * gaussian_ramp(ctx.progress(), self.ramp) * gap
+        terms["consistency"] = ramped_weight(ctx, self.weight, self.ramp) * gap
         return terms
 
     def _noisy(self, ctx: Context, image: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from dgsweep.method.base import Batch, Method, View
 from dgsweep.method.context import Context
 from dgsweep.method.losses import deep_supervision_weights
-from dgsweep.method.teacher import gaussian_ramp
+from dgsweep.method.teacher import ramped_weight
 
 
 def pyramid(outputs: Sequence[Tensor], scales: int) -> Tensor:
@@ -64,4 +64,4 @@ class PyramidConsistency(Method):
             return terms
         ctx.mark_active()
         consistency = rectified_consistency(pyramid(ctx.forward(batch.unlabelled.image), self.scales))
-        return {**terms, "consistency": self.weight * gaussian_ramp(ctx.progress(), self.ramp) * consistency}
+        return {**terms, "consistency": ramped_weight(ctx, self.weight, self.ramp) * consistency}

@@ -54,6 +54,7 @@ class Context:
         self.state: dict[str, Any] = {}
         self.features: dict[str, Tensor] = {}
         self.losses: dict[str, Tensor] = {}
+        self.notes: dict[str, float] = {}
         self.batch: Batch | None = None
         self.first_bad_step = torch.full((), -1, dtype=torch.long, device=self.device)
         self._active_now = False
@@ -192,6 +193,10 @@ class Context:
             return float(self.progress() >= start)
         return min(1.0, max(0.0, (self.progress() - start) / length))
 
+    def note(self, name: str, value: float) -> None:
+        """Leave a number that is worth a curve beside the losses, such as the weight of a term in this step."""
+        self.notes[name] = value
+
     def mark_active(self) -> None:
         """Say that the method's own mechanism took part in this step."""
         self._active_now = True
@@ -248,6 +253,7 @@ class Context:
 
         def closure() -> Tensor:
             self.features.clear()
+            self.notes.clear()
             self.batch = batch  # for taps, which see a feature map only
             views = self.method.views(self, batch)
             self.losses = dict(self.method.loss(self, batch, views))

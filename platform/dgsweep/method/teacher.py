@@ -20,6 +20,13 @@ def gaussian_ramp(spent: float, length: float) -> float:
     return math.exp(-5.0 * (1.0 - min(spent / length, 1.0)) ** 2)
 
 
+def ramped_weight(ctx: Context, weight: float, length: float) -> float:
+    """Weight of a consistency term at this step, after `gaussian_ramp`; it is noted for the learning curves."""
+    now = weight * gaussian_ramp(ctx.progress(), length)
+    ctx.note("consistency_weight", now)
+    return now
+
+
 def average_decay(step: int, decay: float) -> float:
     """min(1 - 1 / (step + 1), decay), step from 0: early averages forget faster (Tarvainen and Valpola, 2017)."""
     return min(1.0 - 1.0 / (step + 1), decay)

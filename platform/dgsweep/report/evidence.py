@@ -92,7 +92,7 @@ def _named(states: pd.DataFrame, specs: Mapping[str, TrialSpec], ledger: Ledger)
 
 def _shown_sources(spec: TrialSpec) -> str:
     """A pretraining's curves are of another kind, and stand apart."""
-    return f"images only: {spec.sources_label}" if spec.phase == "pretrain" else spec.sources_label
+    return f"images alone of {spec.sources_label}" if spec.phase == "pretrain" else spec.sources_label
 
 
 def _case_files(path: Path) -> dict[str, dict[str, Any]]:

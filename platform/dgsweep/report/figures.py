@@ -37,6 +37,10 @@ class Style:
     dash: str
 
 
+_PARTS = tuple(Style(colour=PALETTE[i], marker=MARKERS[i], dash=DASHES[i]) for i in (2, 0, 5))
+"""Teacher, student, weight."""
+
+
 def styles(arms: Sequence[str]) -> dict[str, Style]:
     """One style per method, in order, the same in every figure."""
     return {
@@ -66,6 +70,47 @@ def learning_curves(curves: pd.DataFrame, looks: dict[str, Style], selected: set
             _curves(f"loss-{i}", f"{source_set}: training loss", loss_points(shown), looks),
         ]
     return [figure for figure in figures if figure is not None]
+
+
+def student_curves(curves: pd.DataFrame) -> list[Figure]:
+    """Per source set and method with a student: the Dice of what predicts and of the student, and the term's weight.
+
+    One trial each, the first by name. `curves` as for `learning_curves`.
+    """
+    taught = curves[curves["metric"] == "dice_student"]
+    first = taught.sort_values(["name", "trial_id"]).drop_duplicates(["source_set", "arm"])
+    return [
+        _student(f"student-{i}", row, curves[curves["trial_id"] == row.trial_id])
+        for i, row in enumerate(first.sort_values(["source_set", "arm"]).itertuples())
+    ]
+
+
+def _student(key: str, row: Any, own: pd.DataFrame) -> Figure:
+    whole = own[(own["domain"] == "all")].sort_values("step")
+    lines = {
+        "predicts (teacher, or several together)": whole[(whole["role"] == "val") & (whole["metric"] == "dice")],
+        "trained network (student)": whole[whole["metric"] == "dice_student"],
+        "weight of the consistency (right axis)": whole[whole["metric"] == "consistency_weight"],
+    }
+    figure = go.Figure()
+    for place, (name, points) in enumerate(lines.items()):
+        if len(points):
+            trace = _line(name, name, points, _PARTS[place], legend=True)
+            figure.add_trace(trace.update(yaxis="y2" if place == len(lines) - 1 else "y"))
+    figure.update_layout(
+        xaxis={"title": "step", "rangemode": "tozero"},
+        yaxis={"title": "source-validation Dice", "range": [-0.02, 1.02]},
+        yaxis2={
+            "title": "weight",
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "showgrid": False,
+            "tickmode": "auto",
+        },
+    )
+    title = f"{row.source_set}: {row.arm}, student and teacher"
+    return Figure(key=key, title=title, description=f"One trial: {row.name}.", json=figure_json(figure))
 
 
 def validation_points(curves: pd.DataFrame) -> pd.DataFrame:

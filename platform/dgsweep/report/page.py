@@ -15,7 +15,7 @@ from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
 from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.figures import distributions, five_numbers, learning_curves, styles
+from dgsweep.report.figures import distributions, five_numbers, learning_curves, student_curves, styles
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.overlays import overlays
@@ -89,8 +89,9 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     names = states.set_index("trial_id")[["arm", "source_set", "name"]]
     curves = evidence.curves.join(names, on="trial_id", how="inner")
     by_source: dict[str, list[Any]] = {}
-    for figure in learning_curves(curves, looks, set(main.selected) if main else set()):
-        by_source.setdefault(figure.title.rpartition(": ")[0], []).append(figure)
+    chosen = set(main.selected) if main else set()
+    for figure in [*learning_curves(curves, looks, chosen), *student_curves(curves)]:
+        by_source.setdefault(figure.title.partition(": ")[0], []).append(figure)
     return {
         "boxes": distributions(values, looks) if values is not None else [],
         "five_numbers": five_numbers(values) if values is not None else [],

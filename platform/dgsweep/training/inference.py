@@ -18,7 +18,13 @@ AXES = {"x": 2, "y": 3, "z": 4}
 
 
 def predict_probabilities(
-    ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any], *, adapt: bool = True
+    ctx: Context,
+    image: Tensor,
+    patch: tuple[int, int, int],
+    inference: Mapping[str, Any],
+    *,
+    adapt: bool = True,
+    network: nn.Module | None = None,
 ) -> Tensor:
     """Class probabilities of one case on the working grid.
 
@@ -28,11 +34,14 @@ def predict_probabilities(
         patch: window (x, y, z) in voxels.
         inference: overlap, batch, mirror_axes.
         adapt: whether a method with test-time training trains on the case first.
+        network: predicts instead of the one whose predictions count, as it is: a student.
 
     Returns:
         (K+1, X, Y, Z) float32 on the device of the network.
     """
     image = image.to(ctx.device)
+    if network is not None:
+        return _of_network(ctx, network, image, patch, inference)
     if not adapt or "adapt" not in ctx.method.hooks():
         return _predict(ctx, image, patch, inference)
     with ctx.adapted(image[None]):
@@ -45,6 +54,14 @@ def _predict(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference
     with evaluating(ctx.network, predictor):
         own = ctx.method.predict_case(ctx, image)
         return own.float() if own is not None else _slide(ctx, predictor, image, patch, inference)
+
+
+@torch.no_grad()
+def _of_network(
+    ctx: Context, network: nn.Module, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]
+) -> Tensor:
+    with evaluating(ctx.network, network):
+        return _slide(ctx, network, image, patch, inference)
 
 
 def _slide(

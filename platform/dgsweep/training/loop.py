@@ -18,6 +18,8 @@ from dgsweep.training.feed import Feed
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.validate import score_line, source_validation
 
+STUDENT_DICE = "dice_student"
+"""Curve of the network that gradients train, where its teacher, or several together, predict."""
 CHECK_EVERY = 25
 """Steps between two looks at the loss of an accelerator (each look waits for it)."""
 
@@ -128,11 +130,21 @@ def _evaluate(ctx: Context, curves: Curves, task: TrainTask) -> None:
     scores = source_validation(ctx, task.spec, task.val, task.runtime)
     for domain, dice in scores.items():
         curves.add(ctx.step, "val", domain, "dice", dice)
+    _note_beside(ctx, curves, task)
     ctx.method.on_eval(ctx, scores)
     loss = {f"metric/loss_{name}": value for name, value in losses.items()}
     task.runtime.report(
         {"phase": "train", "step": ctx.step, "steps": task.spec.budget_steps, **loss, **score_line(scores)}
     )
+
+
+def _note_beside(ctx: Context, curves: Curves, task: TrainTask) -> None:
+    """What a method notes of itself, and how the trained network does where another one predicts."""
+    for name, value in ctx.notes.items():
+        curves.add(ctx.step, "train", "all", name, value)
+    if ctx.method.predictor(ctx) is not ctx.network and task.val:
+        for domain, dice in source_validation(ctx, task.spec, task.val, task.runtime, ctx.network).items():
+            curves.add(ctx.step, "val", domain, STUDENT_DICE, dice)
 
 
 def _should_stop(curves: Curves, spec: TrialSpec) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
 from dgsweep.data.cache import CachedCase
 from dgsweep.method.context import Context
@@ -13,12 +14,20 @@ from dgsweep.training.inference import predict_probabilities
 from dgsweep.training.runtime import Runtime
 
 
-def source_validation(ctx: Context, spec: TrialSpec, cases: Sequence[CachedCase], runtime: Runtime) -> dict[str, float]:
+def source_validation(
+    ctx: Context,
+    spec: TrialSpec,
+    cases: Sequence[CachedCase],
+    runtime: Runtime,
+    network: nn.Module | None = None,
+) -> dict[str, float]:
     """Mean foreground Dice per source domain, and over domains under the key `all`; {} without val cases.
+
+    Given a network, it is judged instead of the one whose predictions count.
 
     Test-time training is left to the scoring of the record: here it would cost minutes a case at each point of a curve.
     """
-    mine = [(case.domain, _case_dice(ctx, spec, case)) for case in runtime.share(list(cases))]
+    mine = [(case.domain, _case_dice(ctx, spec, case, network)) for case in runtime.share(list(cases))]
     by_domain: dict[str, list[float]] = defaultdict(list)
     for domain, dice in sorted(runtime.gather(mine)):
         by_domain[domain].append(dice)
@@ -26,9 +35,10 @@ def source_validation(ctx: Context, spec: TrialSpec, cases: Sequence[CachedCase]
     return {**means, "all": float(np.mean(list(means.values())))} if means else {}
 
 
-def _case_dice(ctx: Context, spec: TrialSpec, case: CachedCase) -> float:
+def _case_dice(ctx: Context, spec: TrialSpec, case: CachedCase, network: nn.Module | None) -> float:
     image = torch.from_numpy(np.array(case.image))[None]
-    found = predict_probabilities(ctx, image, spec.preprocessing.patch, spec.inference, adapt=False)
+    patch, inference = spec.preprocessing.patch, spec.inference
+    found = predict_probabilities(ctx, image, patch, inference, adapt=False, network=network)
     predicted = found.argmax(dim=0).cpu().numpy()
     reference = np.asarray(case.label)
     classes = range(1, len(spec.preprocessing.labels) + 1)

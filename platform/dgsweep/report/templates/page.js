@@ -9,7 +9,7 @@
       paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: {color: colour('--ink'), size: 13},
       margin: {l: 48, r: 10, t: 34, b: 44}, modebar: {bgcolor: 'rgba(0,0,0,0)', color: colour('--soft'), activecolor: colour('--ink')}, legend: {orientation: 'h', x: 0, y: 1.02, yanchor: 'bottom'},
       hoverlabel: {bgcolor: colour('--panel'), font: {color: colour('--ink')}},
-      xaxis: axis(figure.layout.xaxis), yaxis: axis(figure.layout.yaxis)};
+      xaxis: axis(figure.layout.xaxis), yaxis: axis(figure.layout.yaxis), ...(figure.layout.yaxis2 ? {yaxis2: axis(figure.layout.yaxis2)} : {})};
     Plotly.react(place, figure.data, layout, {responsive: true, displayModeBar: matchMedia('(hover: hover)').matches ? 'hover' : false, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
     seen.add(place);
   };
