@@ -7,9 +7,10 @@ import torch
 from scipy import ndimage
 
 from dgsweep.method.conformance import MethodConformance, advance, make_context, make_method
+from dgsweep.method.corruption import cube_draws
 from dgsweep.method.toy import toy_batch
 from dgsweep_methods.dual_ssl import DECLARATION
-from dgsweep_methods.dual_ssl.corruption import CUBE, bezier, corrupted, cube_draws, recoloured, shuffled
+from dgsweep_methods.dual_ssl.corruption import CUBES, bezier, corrupted, recoloured
 from dgsweep_methods.dual_ssl.method import (
     class_sums,
     draw_voxels,
@@ -101,16 +102,6 @@ def test_the_restoration_counts_the_corrupted_voxels_only():
     assert float(restoration_loss(restored, image, torch.zeros_like(mask))) == 0.0
 
 
-def test_shuffling_keeps_the_values_of_each_cube_and_moves_them():
-    image = noise_image(2, 1, 2 * CUBE, CUBE, CUBE)
-    found = shuffled(image, stream())
-    for start in (0, CUBE):
-        own, other = (value[:, :, start : start + CUBE].flatten(1).sort().values for value in (image, found))
-        assert torch.equal(own, other)
-    assert not torch.equal(found, image)
-    assert not torch.equal(found.flatten().sort().indices, image.flatten().sort().indices)
-
-
 def test_the_curve_is_the_bezier_of_its_four_points_and_never_falls_with_inner_ones_in_the_unit_range():
     t = torch.linspace(0, 1, 50)
     torch.testing.assert_close(bezier(t, torch.tensor(1 / 3), torch.tensor(2 / 3)), t)
@@ -128,14 +119,13 @@ def test_recolouring_keeps_each_samples_range_and_inverts_some():
 
 
 @pytest.mark.parametrize("size", [(16, 16, 8), (9, 5, 20)])
-def test_corruption_and_draws_are_the_same_within_a_cube_and_fit_any_size(size):
+def test_corruption_fits_any_size_and_is_the_same_way_within_a_cube_of_eight(size):
     image = noise_image(2, 2, *size)
-    drawn = cube_draws(image, stream())
-    assert drawn.shape == (2, 1, *size)
-    assert len(drawn[0, 0, :CUBE, :CUBE, :CUBE].unique()) == 1
-    assert len(drawn.unique()) == 2 * math.prod(-(-n // CUBE) for n in size)
     assert corrupted(image, stream()).shape == image.shape
     assert torch.isfinite(corrupted(torch.ones_like(image), stream())).all()
+    drawn = cube_draws(image, CUBES, stream())
+    assert len(drawn[0, 0, :8, :8, :8].unique()) == 1
+    assert len(drawn.unique()) == 2 * math.prod(-(-n // 8) for n in size)
 
 
 def test_the_bank_remembers_as_many_steps_as_it_is_told_and_no_more():

@@ -1,46 +1,17 @@
-"""SLAug: curves against NumPy, quantiles against NumPy, saliency and the two-term loss against autograd by hand."""
+"""SLAug: quantiles against NumPy, saliency and the two-term loss against autograd by hand."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import comb
 
 from dgsweep.method.base import Batch
 from dgsweep.method.conformance import MethodConformance, make_context, make_method, toy_batch
 from dgsweep_methods.slaug import DECLARATION
-from dgsweep_methods.slaug.method import bezier, quantiles, remap, saliency
+from dgsweep_methods.slaug.method import quantiles, remap, saliency
 
 
 def stream(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def curve_by_numpy(value, control, falling):
-    """Bernstein polynomials, sorted coordinates and linear interpolation, on many more points."""
-    t = np.linspace(0, 1, 20001)
-    points = np.vstack([[0, 0], control, [1, 1]])
-    basis = np.stack([comb(3, i) * t**i * (1 - t) ** (3 - i) for i in range(4)])
-    x, y = points[:, 0] @ basis, points[:, 1] @ basis
-    return np.interp(value, np.sort(x), y[::-1] if falling else np.sort(y))
-
-
-@pytest.mark.parametrize("falling", [False, True])
-def test_the_curve_is_the_bezier_curve_written_with_numpy(falling):
-    control = torch.rand(5, 2, 2, generator=stream())
-    value = torch.rand(5, 300, generator=stream(1))
-    ours = bezier(value, control, torch.full((5,), falling))
-    for row in range(5):
-        expected = curve_by_numpy(value[row].numpy(), control[row].numpy(), falling)
-        np.testing.assert_allclose(ours[row].numpy(), expected, atol=5e-3)
-    assert not torch.allclose(ours, bezier(value, control, torch.full((5,), not falling)), atol=0.1)
-
-
-def test_inner_points_on_the_diagonal_give_the_identity_and_its_reverse():
-    diagonal = torch.tensor([[1 / 3, 1 / 3], [2 / 3, 2 / 3]]).expand(2, 2, 2)
-    value = torch.rand(2, 50, generator=stream())
-    curved = bezier(value, diagonal, torch.tensor([False, True]))
-    torch.testing.assert_close(curved[0], value[0], rtol=0, atol=1e-4)
-    torch.testing.assert_close(curved[1], 1 - value[1], rtol=0, atol=1e-4)
 
 
 def test_masked_quantiles_are_numpys():

@@ -2,41 +2,20 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from dgsweep.method.corruption import cube_draws, shuffled
 from dgsweep.method.volume import per_sample, uniform, unit_range
 
-CUBE = 8
-"""Side of a cube in voxels."""
+CUBES = (8, 8, 8)
+"""Sides of a cube in voxels."""
 
 
 def corrupted(image: Tensor, generator: torch.Generator) -> Tensor:
     """Every cube of an image (B, C, X, Y, Z) corrupted in one of three ways, drawn for each cube."""
     noise = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
-    ways = torch.stack([shuffled(image, generator), noise, recoloured(image, generator)])
-    way = (3 * cube_draws(image, generator)).long().clamp_max(2)
+    ways = torch.stack([shuffled(image, CUBES, generator), noise, recoloured(image, generator)])
+    way = (3 * cube_draws(image, CUBES, generator)).long().clamp_max(2)
     return ways.gather(0, way[None].expand(1, *image.shape))[0]
-
-
-def cube_draws(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Draws from U(0, 1), one for each cube of each sample of (B, C, X, Y, Z), at its voxels: (B, 1, X, Y, Z)."""
-    size = image.shape[2:]
-    drawn = torch.rand(len(image), 1, *[-(-n // CUBE) for n in size], generator=generator, device=image.device)
-    for axis in (2, 3, 4):
-        drawn = drawn.repeat_interleave(CUBE, dim=axis)
-    return drawn[:, :, : size[0], : size[1], : size[2]]
-
-
-def shuffled(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Voxels of each cube in a random order, all channels alike; an incomplete cube at the border is padded with it."""
-    x, y, z = image.shape[2:]
-    whole = functional.pad(image, (0, -z % CUBE, 0, -y % CUBE, 0, -x % CUBE), mode="replicate")
-    cubes = whole.unflatten(4, (-1, CUBE)).unflatten(3, (-1, CUBE)).unflatten(2, (-1, CUBE))
-    cubes = cubes.permute(0, 1, 2, 4, 6, 3, 5, 7).contiguous()
-    flat = cubes.flatten(5)
-    order = torch.rand(len(image), 1, *flat.shape[2:], generator=generator, device=image.device).argsort(dim=5)
-    mixed = flat.gather(5, order.expand_as(flat)).view(cubes.shape)
-    return mixed.permute(0, 1, 2, 5, 3, 6, 4, 7).reshape(whole.shape)[:, :, :x, :y, :z]
 
 
 def recoloured(image: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
+from dgsweep.method.corruption import cube_draws
 from dgsweep.method.restoration import RestoringMethod
-from dgsweep_methods.dual_ssl.corruption import corrupted, cube_draws
+from dgsweep_methods.dual_ssl.corruption import CUBES, corrupted
 
 BAND = 3
 """Voxels on either side of a border that count as uncertain."""
@@ -98,7 +99,7 @@ class DualSelfSupervision(RestoringMethod):
             contrast = self._contrast(ctx, ctx.features["decoded"], shown.label, unsure, outputs[0].shape[1])
             terms["contrast"] = self.contrast * full * contrast
         if self.restoration:
-            mask = unsure[:, None] & (cube_draws(shown.image, ctx.generator) < self.rate)
+            mask = unsure[:, None] & (cube_draws(shown.image, CUBES, ctx.generator) < self.rate)
             restored = self.restored(ctx, torch.where(mask, corrupted(shown.image, ctx.generator), shown.image))
             terms["restoration"] = self.restoration * full * restoration_loss(restored, shown.image, mask)
         return terms

@@ -1,4 +1,4 @@
-"""SLAug: curves, remapping of a region and saliency as pure functions, then the method."""
+"""SLAug: remapping of a region and saliency as pure functions, then the method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,29 +10,11 @@ from torch.nn import functional
 
 from dgsweep.method.base import Batch, Method, View
 from dgsweep.method.context import Context
+from dgsweep.method.corruption import bezier
 from dgsweep.method.volume import bspline_field, uniform, unit_range
 
-POINTS = 256
-"""Points at which a curve is evaluated."""
 DARK = 0.01
 """Voxels up to this value of the image in [0, 1] keep it in the local augmentation (released code)."""
-
-
-def bezier(value: Tensor, control: Tensor, falling: Tensor) -> Tensor:
-    """Cubic Bezier curve through (0, 0) and (1, 1) at values (R, N) in [0, 1]; falling rows run from 1 to 0.
-
-    `control` is (R, 2, 2): x and y of the two inner points. Both coordinates are sorted along the curve, as in the
-    released code; y is not where the curve falls, but reversed.
-    """
-    t = torch.linspace(0, 1, POINTS, device=value.device)
-    x, y = (3 * (1 - t) ** 2 * t * control[:, 0, :, None] + 3 * (1 - t) * t**2 * control[:, 1, :, None] + t**3).unbind(
-        1
-    )
-    x, y = x.sort(1).values, torch.where(falling[:, None], y.flip(1), y.sort(1).values)
-    right = torch.searchsorted(x.contiguous(), value.contiguous()).clamp(1, POINTS - 1)
-    low, high = x.gather(1, right - 1), x.gather(1, right)
-    share = ((value - low) / (high - low).clamp_min(1e-8)).clamp(0, 1)
-    return torch.lerp(y.gather(1, right - 1), y.gather(1, right), share)
 
 
 def quantiles(value: Tensor, mask: Tensor, q: Sequence[float]) -> Tensor:

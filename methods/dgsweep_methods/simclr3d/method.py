@@ -1,0 +1,78 @@
+"""SimCLR: crops and the contrast as pure functions, then the method."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dgsweep.method.base import Batch, Method, Tap, View
+from dgsweep.method.context import Context
+from dgsweep.method.features import observe
+from dgsweep.method.intensity import strong_view
+from dgsweep.method.volume import uniform, warp
+
+VOXEL = (1.0, 1.0, 1.0)
+"""Crops have the patch's proportions, so that the size of a voxel does not matter."""
+SHORT = 1e-6
+"""A vector shorter than this is not stretched to unit length."""
+
+
+def random_crop(image: Tensor, least: float, generator: torch.Generator) -> Tensor:
+    """A box of each sample (B, C, X, Y, Z), `least` to all of its volume, resampled to the patch's size."""
+    n, size = len(image), image.shape[2:]
+    side = uniform(least, 1.0, (n,), generator, image.device) ** (1 / 3)
+    offset = uniform(-0.5, 0.5, (n, 3), generator, image.device) * (1.0 - side)[:, None]
+    shift = (offset * image.new_tensor(size)).view(n, 3, 1, 1, 1).expand(n, 3, *size)
+    scale = side.view(n, 1, 1) * torch.eye(3, device=image.device)
+    return warp(image, image[:, 0], scale.to(image.dtype), shift.to(image.dtype), VOXEL)[0]
+
+
+def contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """NT-Xent of two views (B, D) of the same samples: CE of each view with the other one of its sample.
+
+    Among all other views of the batch, by cosine over temperature; in float32.
+    """
+    vectors = functional.normalize(torch.cat([first, second]).float(), dim=1, eps=SHORT)
+    itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    likeness = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf)
+    return functional.cross_entropy(likeness, torch.arange(len(vectors), device=vectors.device).roll(len(first)))
+
+
+@final
+@dataclass(kw_only=True)
+class SimClr(Method):
+    """Compare the pooled bottleneck features of two random views of each patch."""
+
+    temperature: float
+    projection: int
+    crop: float
+    strength: float
+
+    def taps(self) -> Mapping[str, Tap]:
+        """Look at the features of the lowest resolution."""
+        return {"bottleneck": observe}
+
+    def setup(self, ctx: Context) -> None:
+        """A head of two layers, as wide as the features."""
+        channels = ctx.tap_channels("bottleneck")
+        layers = (nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, self.projection))
+        ctx.add_module("projector", nn.Sequential(*layers))
+
+    def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
+        """The contrast of two views, one forward pass each."""
+        ctx.mark_active()
+        image = batch.as_shown(views).image
+        first, second = (self._projected(ctx, self._random_view(ctx, image)) for _ in range(2))
+        return {"contrast": contrast(first, second, self.temperature)}
+
+    def _random_view(self, ctx: Context, image: Tensor) -> Tensor:
+        return strong_view(random_crop(image, self.crop, ctx.generator), self.strength, ctx.generator)
+
+    def _projected(self, ctx: Context, image: Tensor) -> Tensor:
+        """(B, D) of an image (B, C, X, Y, Z)."""
+        ctx.forward(image)
+        projected: Tensor = ctx.modules["projector"](ctx.features["bottleneck"].float().mean(dim=(2, 3, 4)))
+        return projected
