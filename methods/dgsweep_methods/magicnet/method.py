@@ -13,7 +13,7 @@ from dgsweep.method.base import Batch, Tap, View
 from dgsweep.method.context import Context
 from dgsweep.method.features import observe
 from dgsweep.method.losses import soft_dice_loss
-from dgsweep.method.teacher import AveragedTeacher, clipped_noise, gaussian_ramp
+from dgsweep.method.teacher import AveragedTeacher, clipped_noise, ramped_weight
 from dgsweep_methods.magicnet.cubes import across, cells_of, cube_means, random_order, within
 
 HIDDEN = 4096
@@ -83,10 +83,9 @@ class MagicNet(AveragedTeacher):
         n, known = sizes[0], shown.label
         guess = self._pseudo_labels(ctx, free, inner[n:].detach())
         places = ctx.modules["locator"](cube_means(feature, cells)).flatten(0, 1)
-        full = gaussian_ramp(ctx.progress(), self.ramp)
         terms["recovery"] = self.recovery * (soft_dice_loss(crossed[:n], known) + soft_dice_loss(inner[:n], known))
         terms["location"] = self.location * functional.cross_entropy(places, turned.flatten())
-        terms["consistency"] = self.consistency * full * soft_dice_loss(crossed[n:], guess)
+        terms["consistency"] = ramped_weight(ctx, self.consistency, self.ramp) * soft_dice_loss(crossed[n:], guess)
         return terms
 
     def _seen(self, ctx: Context, image: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
