@@ -13,6 +13,7 @@ from dgsweep.config.schema import SweepConfig
 from dgsweep.config.search_space import SearchSpace
 from dgsweep.plan.build import build_plan
 from dgsweep.plan.case import CaseInfo
+from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
 
 SEQUENCES = ("OOP", "T1W", "T2W")
@@ -97,6 +98,7 @@ class World:
         declared: Mapping[str, MethodDeclaration] | None = None,
         backbones: Mapping[str, NetworkDeclaration] | None = None,
         spaces: Mapping[str, SearchSpace] | None = None,
+        trials: Mapping[str, GivenTrial] | None = None,
         **config: Any,
     ) -> Plan:
         sweep = SweepConfig.model_validate({"data": {"manifest": "m.csv"}, "methods": ["erm"], **config})
@@ -107,6 +109,7 @@ class World:
             {**METHODS, **(declared or {})},
             {**NETWORKS, **(backbones or {})},
             SPACES if spaces is None else spaces,
+            trials,
         )
 
 

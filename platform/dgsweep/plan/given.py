@@ -79,14 +79,19 @@ def _other_labels(start: GivenStart, labels: Mapping[str, int]) -> str:
 
 
 def _seen(start: GivenStart, cases: TrialCases, patients: Mapping[str, str]) -> str:
-    """Nobody is scored whom the start was trained or validated on, in whatever sequence."""
-    learnt = {patients[name] for name in _learnt_from(start) if name in patients}
-    scored = {case.patient_id for case in cases.scored()}
-    both = sorted(learnt & scored)
+    """Nobody is scored whom the start was trained or validated on, in whatever sequence; both may validate on one."""
+    held_out = {case.patient_id for case in (*cases.test, *cases.target)}
+    chosen_on = {case.patient_id for case in cases.val} - held_out
+    both = sorted(_people(_learnt_from(start), patients) & held_out)
+    both += sorted(_people(_trained_on(start), patients) & chosen_on)
     if not both:
         return ""
     listed = ", ".join(both[:_LISTED]) + (" ..." if len(both) > _LISTED else "")
     return f"the trial {start.trial.spec.trial_id} learnt from {len(both)} patient(s) that the cell scores ({listed})"
+
+
+def _people(names: set[str], patients: Mapping[str, str]) -> set[str]:
+    return {patients[name] for name in names if name in patients}
 
 
 def strangers(start: GivenStart, patients: Mapping[str, str]) -> int:
@@ -95,9 +100,13 @@ def strangers(start: GivenStart, patients: Mapping[str, str]) -> int:
 
 
 def _learnt_from(start: GivenStart) -> set[str]:
+    """Case ids, of validation too."""
+    return _trained_on(start) | {name for spec in start.trial.history for name in spec.split.val}
+
+
+def _trained_on(start: GivenStart) -> set[str]:
     """Case ids."""
-    splits = [spec.split for spec in start.trial.history]
-    return {name for split in splits for name in (*split.train, *split.val, *split.unlabelled)}
+    return {name for spec in start.trial.history for name in (*spec.split.train, *spec.split.unlabelled)}
 
 
 def panel_of_start(start: GivenStart, targets: set[str]) -> Panel:

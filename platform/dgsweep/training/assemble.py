@@ -1,6 +1,6 @@
 """From a trial's spec to a context that can train or predict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ def build_context(spec: TrialSpec, runtime: Runtime, weights: Mapping[str, Tenso
     build = partial(build_network, declaration, load_implementation(declaration), task)
     network = build(seed=stream_seed("init", spec.seed)).to(runtime.device)
     if weights is not None:
-        start_from(network, weights, new_head=spec.given.get("head") == "new")
+        start_from(network, weights, new_head=task.n_classes if spec.given.get("head") == "new" else None)
     return Context(
         network,
         method,
@@ -74,26 +74,36 @@ def build_context(spec: TrialSpec, runtime: Runtime, weights: Mapping[str, Tenso
     )
 
 
-def start_from(network: nn.Module, weights: Mapping[str, Tensor], *, new_head: bool = False) -> None:
-    """Give a network all of these weights, before any training; with a new head, those that have its shapes.
+def start_from(network: nn.Module, weights: Mapping[str, Tensor], *, new_head: int | None = None) -> None:
+    """Give a network all of these weights, before any training.
+
+    Given the number of classes of a new head, layers that have just this many where the weights have another number
+    stay as they are.
 
     Raises:
         TrialFailedError: a name or a shape does not fit; the message lists some of each kind.
     """
     own = network.state_dict()
-    fitting = [name for name, value in weights.items() if name in own and own[name].shape == value.shape]
-    shaped = [
-        f"{name} {tuple(value.shape)} instead of {tuple(own[name].shape)}"
-        for name, value in weights.items()
-        if name in own and own[name].shape != value.shape
-    ]
-    strange, missing = [name for name in weights if name not in own], [name for name in own if name not in weights]
-    if strange or missing or (shaped and not new_head) or not fitting:
-        kinds = {"other shape": shaped, "not in this network": strange, "not in the checkpoint": missing}
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    shaped = {name: (tuple(value.shape), tuple(own[name].shape)) for name, value in weights.items() if name in own}
+    shaped = {name: (theirs, ours) for name, (theirs, ours) in shaped.items() if theirs != ours}
+    missing = [name for name in own if name not in weights]
+    strange = [name for name in weights if name not in own]
+    if strange or missing or (shaped and not _only_classes_differ(list(shaped.values()), new_head)):
+        described = [f"{name} {theirs} instead of {ours}" for name, (theirs, ours) in shaped.items()]
+        kinds = {"other shape": described, "not in this network": strange, "not in the checkpoint": missing}
         listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names[:3])}" for kind, names in kinds.items() if names)
         raise TrialFailedError(
             f"the weights to start from are of another network or another set of labels: {len(fitting)} of {len(own)} "
             f"entries fit. {listed}. Pretrain with the same network, options, channels and structures",
             kind="dependency",
         )
-    network.load_state_dict({name: weights[name] for name in fitting}, strict=not shaped)
+    network.load_state_dict(fitting, strict=not shaped)
+
+
+def _only_classes_differ(shapes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], n_classes: int | None) -> bool:
+    """Whether pairs of shapes differ in one and the same number, for which the second has the number of classes."""
+    if n_classes is None or any(len(theirs) != len(ours) for theirs, ours in shapes):
+        return False
+    pairs = {pair for theirs, ours in shapes for pair in zip(theirs, ours, strict=True) if pair[0] != pair[1]}
+    return len(pairs) == 1 and pairs.pop()[1] == n_classes
