@@ -56,23 +56,21 @@ class SimClr(Method):
         return {"bottleneck": observe}
 
     def setup(self, ctx: Context) -> None:
-        """A head of two layers, as wide as the features."""
+        """A head of two layers, as wide as the features, with a norm over all views of a batch as in the release."""
         channels = ctx.tap_channels("bottleneck")
-        layers = (nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, self.projection))
+        norm = nn.BatchNorm1d(channels, track_running_stats=False)
+        layers = (nn.Linear(channels, channels), norm, nn.ReLU(), nn.Linear(channels, self.projection))
         ctx.add_module("projector", nn.Sequential(*layers))
 
     def loss(self, ctx: Context, batch: Batch, views: Sequence[View]) -> Mapping[str, Tensor]:
         """The contrast of two views, one forward pass each."""
         ctx.mark_active()
         image = batch.as_shown(views).image
-        first, second = (self._projected(ctx, self._random_view(ctx, image)) for _ in range(2))
+        pooled = torch.cat([self._pooled(ctx, image) for _ in range(2)])
+        first, second = ctx.modules["projector"](pooled).chunk(2)
         return {"contrast": contrast(first, second, self.temperature)}
 
-    def _random_view(self, ctx: Context, image: Tensor) -> Tensor:
-        return strong_view(random_crop(image, self.crop, ctx.generator), self.strength, ctx.generator)
-
-    def _projected(self, ctx: Context, image: Tensor) -> Tensor:
-        """(B, D) of an image (B, C, X, Y, Z)."""
-        ctx.forward(image)
-        projected: Tensor = ctx.modules["projector"](ctx.features["bottleneck"].float().mean(dim=(2, 3, 4)))
-        return projected
+    def _pooled(self, ctx: Context, image: Tensor) -> Tensor:
+        """Mean features (B, C') of a random view of the patches (B, C, X, Y, Z)."""
+        ctx.forward(strong_view(random_crop(image, self.crop, ctx.generator), self.strength, ctx.generator))
+        return ctx.features["bottleneck"].float().mean(dim=(2, 3, 4))
