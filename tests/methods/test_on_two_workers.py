@@ -4,6 +4,7 @@ import faulthandler
 import multiprocessing
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def _trained(name: str, runtime: Runtime) -> dict[str, Any]:
     def build(seed: int) -> ToyNetwork:
         return ToyNetwork(method.in_channels(1), seed).train()
 
-    ctx = Context(build(0), method, recipe, n_domains=2, workers=runtime, rebuild=build)
+    trains = method_declarations()[name].requires.phase == "train"  # as assemble.py does
+    workers = replace(runtime, wraps=trains)
+    ctx = Context(build(0), method, recipe, n_domains=2, workers=workers, rebuild=build)
     advance(ctx, STEPS, lambda step: toy_batch(100 * runtime.rank + step))
     saved = ctx.state_dict()
     return {name: saved[name] for name in ("network", "modules", "optimizer", "state")}

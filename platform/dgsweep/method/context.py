@@ -236,8 +236,10 @@ class Context:
         loss.backward()
 
     def step_optimizer(self) -> None:
-        """Average the gradients of auxiliary modules over workers, clip the gradient norm and update."""
-        self._workers.average_gradients(self._trainable())
+        """Average over workers the gradients that are not averaged yet, clip the gradient norm and update."""
+        bare = self.network.parameters() if self._parallel is self.network else []
+        reached = [parameter for parameter in bare if parameter.grad is not None]
+        self._workers.average_gradients([*reached, *self._trainable()])
         parameters = [*self.network.parameters(), *self._trainable()]
         nn.utils.clip_grad_norm_(parameters, self.recipe.grad_clip)
         self.optimizer.step()

@@ -1,6 +1,7 @@
 """From a trial's spec to a context that can train or predict."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ def build_context(spec: TrialSpec, runtime: Runtime, weights: Mapping[str, Tenso
         method,
         build_recipe(spec, runtime),
         n_domains=len(spec.sources),
-        workers=runtime,
+        workers=replace(runtime, wraps=spec.phase == "train"),
         rebuild=lambda seed: build(seed=seed),
     )
 

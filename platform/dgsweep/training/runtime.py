@@ -27,6 +27,9 @@ class Runtime:
     world_size: int = 1
     report: Report = silent
     """Called at validations and checkpoints, on every worker."""
+    wraps: bool = True
+    """Whether gradients of the network are averaged while they are made; else, as those of other modules, afterwards.
+    The wrapper waits for every parameter before the segmentation outputs, which pretraining has no loss on."""
     tick: Callable[[int], None] = ignore_step
     """Called after every step with the number of finished steps."""
 
@@ -49,7 +52,7 @@ class Runtime:
 
     def distribute(self, network: nn.Module) -> nn.Module:
         """Wrap the network so that gradients are averaged over workers; the network itself with one worker."""
-        if self.world_size == 1:
+        if self.world_size == 1 or not self.wraps:
             return network
         devices = [self.device.index] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
