@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from dgsweep.analysis.frames import baseline_of
 from dgsweep.analysis.statistics import Bootstrap
 from dgsweep.analysis.tables import distance_table, empty_references, matrix, method_summary, method_table
 from dgsweep.analysis.verdict import judge
@@ -55,6 +56,30 @@ def test_empty_frame_gives_an_empty_matrix_with_its_columns(rows):
     frame = rows()
     assert list(matrix(frame).columns[:4]) == ["panel", "network", "arm", "source_set"]
     assert len(method_table(frame)) == len(method_summary(frame)) == len(judge(frame)) == 0
+
+
+def test_erm_from_a_pretraining_is_compared_with_erm_and_is_nobodys_baseline(rows):
+    base = [{**row, "dice": 0.1 * i} for i, row in enumerate(patients(6))]
+    started = {"setting": "init_from=mae3d on sources", "trial_id": "s"}
+    ours = [{**row, **started, "dice": row["dice"] + 0.25} for row in base]
+    others = [{**row, "method": "gin", "trial_id": "g", "dice": row["dice"] + 0.1} for row in base]
+    frame = rows(*base, *ours, *others).assign(case_id=lambda table: table["patient_id"])
+    table = method_table(frame, bootstrap=QUICK).set_index("arm")
+    assert table.index[0] == "erm"
+    assert table.loc["erm (init_from=mae3d on sources)", "difference"] == pytest.approx(0.25)
+    assert table.loc["gin", "difference"] == pytest.approx(0.1)
+    assert math.isnan(table.loc["erm", "difference"])
+
+
+def test_methods_are_compared_with_erm_of_the_same_share_of_labels(rows):
+    few = [{**row, "label_ratio": 0.1, "setting": "label_ratio=0.1", "trial_id": "f"} for row in patients(6, dice=0.1)]
+    whole = patients(6, dice=0.5, label_ratio=1.0, trial_id="w")
+    free = {"method": "cps", "label_ratio": 0.1, "setting": "label_ratio=0.1, unlabelled=source", "trial_id": "c"}
+    frame = rows(*few, *whole, *patients(6, dice=0.3, **free)).assign(case_id=lambda table: table["patient_id"])
+    table = method_table(frame, bootstrap=QUICK).set_index("arm")
+    assert table.loc["cps (label_ratio=0.1, unlabelled=source)", "difference"] == pytest.approx(0.2)
+    assert baseline_of("cps (label_ratio=0.1, unlabelled=source)") == "erm (label_ratio=0.1)"
+    assert baseline_of("gin (variant=paper)") == "erm"
 
 
 def test_difference_is_paired_case_by_case_within_fold_and_seed(rows):

@@ -3,7 +3,10 @@
 import json
 import re
 
+import pandas as pd
+
 from dgsweep.report import write_report
+from dgsweep.report.figures import student_curves
 
 FIGURE = re.compile(r'aria-label="([^"]*?)\. [^"]*" data-figure.*?<script[^>]*>(.*?)</script>', re.DOTALL)
 
@@ -36,3 +39,33 @@ def test_two_networks_stand_apart_in_boxes_curves_and_quartiles(build):
 def test_one_network_is_not_named_in_figures(build):
     figures = figures_of(page_of(build(methods=("erm",), targets=False)))
     assert figures["Trained on T1W"] == figures["T1W: training loss"] == ["erm"]
+
+
+def curve(trial_id, metric, values, *, role="val", arm="mean_teacher"):
+    return pd.DataFrame(
+        {
+            **{"trial_id": trial_id, "arm": arm, "source_set": "T1W", "name": f"{arm} seed {trial_id}"},
+            **{"role": role, "domain": "all", "metric": metric, "step": [10, 20], "value": values},
+        }
+    )
+
+
+def test_student_teacher_and_weight_of_the_first_trial_stand_in_one_figure():
+    curves = pd.concat(
+        [
+            curve("2", "dice_student", [0.0, 0.1]),
+            curve("1", "dice", [0.2, 0.4]),
+            curve("1", "dice_student", [0.3, 0.6]),
+            curve("1", "consistency_weight", [0.01, 0.1], role="train"),
+            curve("3", "dice", [0.5, 0.5], arm="erm"),
+        ]
+    )
+    (figure,) = student_curves(curves)
+    drawn = json.loads(figure.json)["data"]
+    assert [(trace["y"], trace["yaxis"]) for trace in drawn] == [
+        ([0.2, 0.4], "y"),
+        ([0.3, 0.6], "y"),
+        ([0.01, 0.1], "y2"),
+    ]
+    assert figure.title == "T1W: mean_teacher, student and teacher"
+    assert student_curves(curves[curves["metric"] == "dice"]) == []

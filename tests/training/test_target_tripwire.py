@@ -22,7 +22,8 @@ from dgsweep.execution.resources import TrialResources
 
 prepared = prepare(Path(sys.argv[1]))
 resources = TrialResources(workers=1, cpus_per_worker=1, gpus_per_worker=0.0, max_concurrent=1)
-(job,) = build_jobs(prepared.plan.trials, prepared.manifest, prepared.config, resources)
+specs = prepared.plan.pretraining or prepared.plan.trials
+(job,) = build_jobs(specs, prepared.manifest, prepared.config, resources)
 opened["train"].clear()  # planning hashes every file, reading no voxel
 train = worker.train
 
@@ -33,7 +34,7 @@ def watched(task):
 
 worker.train = watched
 worker.run_trial(job, worker.WorkerLink(rank=0, world_size=1, report=lambda row: None))
-spec = prepared.plan.trials[0]
+spec = specs[0]
 roles = {role: {name: [str(job.cases[name].image), str(job.cases[name].label)] for name in getattr(spec.split, role)}
          for role in ("train", "val", "test", "target", "unlabelled")}
 sys.__stdout__.write(json.dumps({"opened": opened, "roles": roles}))
@@ -74,6 +75,12 @@ def transductive(tmp_path_factory) -> dict:
         "unlabelled": "both",
     }
     return watch(tmp_path_factory.mktemp("free"), methods=["mean_teacher"], protocol=protocol)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory) -> dict:
+    method = {"name": "erm", "init_from": {"name": "mae3d", "data": "all_unlabelled"}}
+    return watch(tmp_path_factory.mktemp("pre"), methods=[method])
 
 
 def files(watched: dict, *roles: str) -> tuple[set[str], set[str]]:
@@ -126,3 +133,12 @@ def test_it_opens_no_file_of_a_scored_case_before_training_has_ended(transductiv
 def test_no_label_of_an_unlabelled_case_is_opened_while_scoring_either(transductive):
     _, labels = files(transductive, "unlabelled")
     assert not labels & set(transductive["opened"]["score"])
+
+
+def test_a_pretraining_opens_images_of_every_sequence_and_no_label_at_all(pretrained):
+    images, labels = files(pretrained, "unlabelled")
+    opened = set(pretrained["opened"]["train"]) | set(pretrained["opened"]["score"])
+    assert images <= opened
+    assert {name for name in opened if "/labels/" in name} == set()
+    assert {"T1W", "T2W"} == {name.rpartition("_")[2].partition(".")[0] for name in images}
+    assert all("/labels/" in name for name in labels)

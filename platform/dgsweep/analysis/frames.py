@@ -35,7 +35,7 @@ def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
     if plan is None:
         named = [_arm(str(row.method), row.setting) for row in cases[["method", "setting"]].itertuples()]
         plain = [is_baseline(name) for name in named]
-        return cases.assign(arm=named, baseline=plain, group=cases["network"], source_set=cases["sources"])
+        return cases.assign(arm=named, baseline=plain, group=_group(cases), source_set=cases["sources"])
     specs = {spec.trial_id: spec for spec in plan.trials}
     known = cases[cases["trial_id"].isin(list(specs))]
     arms = _of_trial(known, {key: _arm(spec.method, spec.setting.label()) for key, spec in specs.items()})
@@ -94,6 +94,12 @@ def over_repeats(values: pd.DataFrame) -> pd.DataFrame:
     """One value per case: the mean over folds and seeds, which repeat the training and not the patient."""
     keys = [*ROW, "role", "target", "patient_id", "case_id"]
     return values.groupby(keys, dropna=False, observed=True)["value"].mean().reset_index()
+
+
+def _group(cases: pd.DataFrame) -> pd.Series:
+    """`comparison_group` of rows without their plan."""
+    named = cases[["network", "label_ratio", "prompt"]].itertuples(index=False)
+    return pd.Series(["|".join(map(str, row)) for row in named], index=cases.index, dtype=str)
 
 
 def _arm(method: str, setting: object) -> str:
