@@ -52,7 +52,7 @@ wheel: $(STAMP)
 
 evidence: $(STAMP)
 	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
-	for sweep in sweep test_time swad networks; do $(BIN)/dgsweep run examples/evidence/$$sweep.yaml || true; done
+	for sweep in sweep test_time swad unlabelled networks; do $(BIN)/dgsweep run examples/evidence/$$sweep.yaml || true; done
 	$(BIN)/python benchmarks/method_evidence.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/network_evidence.py
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import evidence
 import pandas as pd
+import unlabelled_evidence
 
 from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.method.catalog import method_declaration, method_declarations
@@ -41,7 +42,7 @@ def main() -> None:
     names = sorted(method_declarations(), key=lambda name: (name != "erm", name))
     plan, dice = evidence.read("sweep")
     parts = [HEAD, *_conformance(names), "\n## On the phantom, equal budgets\n\n", *_phantom(names, dice, plan)]
-    parts += ["\n", *_prediction(names, dice, plan), "\n", *_apart()]
+    parts += ["\n", *_prediction(names, dice, plan), "\n", *_apart(), *unlabelled_evidence.section()]
     PAGE.write_text("".join(parts), encoding="utf-8")
     print(f"written: {PAGE.relative_to(evidence.ROOT)}", file=sys.stderr)
 
