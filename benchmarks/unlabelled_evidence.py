@@ -125,7 +125,7 @@ def _words(arms: list[Arm], ratios: list[float]) -> Iterator[str]:
     if not others:
         yield "Nothing has run yet, so there is nothing to say.\n"
         return
-    yield "**What it says.** A difference counts where its interval excludes zero; their number is not corrected for.\n\n"
+    yield "**What it says.** A difference counts where its interval excludes zero, uncorrected for their number.\n\n"
     for ratio in ratios:
         own = [arm for arm in others if arm.setting.label_ratio == ratio]
         if own:

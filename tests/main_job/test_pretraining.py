@@ -68,6 +68,12 @@ def test_a_finished_trial_of_another_sweep_is_started_from_and_what_is_none_is_r
     desk.write(methods=["erm", start], output=str(desk.output))
     done = desk.sweep("--no-report")
     assert "2 trials run, 0 reused, 0 failed" in done.stdout, done.stderr
+    wider = [{"name": "unet_tiny", "options": {"width": 8, "levels": 3}}]
+    desk.write(methods=["erm", start], networks=wider, output=str(desk.folder / "wider"))
+    refused = desk.sweep("--no-report")
+    assert refused.returncode == 2
+    assert "entries fit. other shape" in refused.stderr
+    assert not (desk.folder / "wider").exists()
     desk.write(methods=["erm", {"name": "erm", "init_from": {"trial": "before/trials/none"}}])
     refused = desk.sweep("--no-report")
     assert refused.returncode == 2

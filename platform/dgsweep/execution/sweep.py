@@ -25,6 +25,7 @@ from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.preparation import build_jobs, cache_folder, require_room, write_case_list
 from dgsweep.execution.progress import SweepProgress
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
+from dgsweep.execution.starts import require_fitting_starts
 from dgsweep.execution.tracker import SweepTracker
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
@@ -98,6 +99,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         ledger.write_plan(plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
+        require_fitting_starts(pending)
         view = MlflowView(config.tracking.uri, config.tracking.experiment or config.name, ledger.output)
         reused = len(plan.trials) - sum(1 for spec in pending if spec.phase == "train")
         progress = SweepProgress(console, total=len(pending) + reused, reused=reused, heartbeat=ledger.progress)
