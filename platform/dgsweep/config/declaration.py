@@ -34,6 +34,8 @@ class Requires:
     """Least number of source domains in each worker's share of a batch; the class says the same in `batch_spec`."""
     unlabelled: Literal["none", "source", "target"] = "none"
     prompts: Literal["none", "box", "point"] = "none"
+    protocols: tuple[str, ...] = ()
+    """Names of the prompt protocols that a promptable method takes: `dgsweep.config.prompt_protocol.MEANING`."""
     phase: Literal["train", "pretrain"] = "train"
     reads_target: bool = False
     contrast_inversion: Literal["yes", "no"] = "no"

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dgsweep.config.prompt_protocol import parse_protocol
 
 Triple = tuple[float, float, float]
 IntTriple = tuple[int, int, int]
@@ -117,6 +119,8 @@ class MethodConfig(Section):
     """Instead of the protocol's, for a method that learns without labels."""
     init_from: InitFrom | None = None
     """None: from weights that the seed decides."""
+    prompts: tuple[str, ...] | None = None
+    """Instead of `prompts.protocols`, for a promptable method."""
 
 
 class NetworkConfig(Section):
@@ -223,8 +227,18 @@ class MetricsConfig(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
 
+def _protocol(text: str) -> str:
+    return parse_protocol(text).label
+
+
+PromptName = Annotated[str, AfterValidator(_protocol)]
+
+
 class PromptsConfig(Section):
-    """Reserved for foundation models."""
+    """What promptable models are told; each protocol is a row of its own."""
+
+    protocols: Annotated[tuple[PromptName, ...], Field(min_length=1)] = ("per_slice_box",)
+    """One or more of `dgsweep.config.prompt_protocol.MEANING`."""
 
 
 SelectionRule = Literal["source_val", "last", "oracle_target"]

@@ -101,7 +101,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         pending = sweep.pending()
         require_fitting_starts(pending)
         view = MlflowView(config.tracking.uri, config.tracking.experiment or config.name, ledger.output)
-        reused = len(plan.trials) - sum(1 for spec in pending if spec.phase == "train")
+        reused = len(plan.trials) - sum(1 for spec in pending if spec.phase != "pretrain")
         progress = SweepProgress(console, total=len(pending) + reused, reused=reused, heartbeat=ledger.progress)
         tracker = SweepTracker(pending, ledger=ledger, view=view, progress=progress)
         with (

@@ -22,6 +22,7 @@ from dgsweep.plan.recipe import resolved_training
 from dgsweep.plan.rows import SourceRow, WantedImages, source_rows, usable_selection
 from dgsweep.plan.split import assign_roles
 from dgsweep.plan.trial import Plan, Refusal, TrialSpec
+from dgsweep.plan.zero_shot import KnownWeights, check_protocols, check_weights, zero_shot_trials
 
 
 def build_plan(
@@ -32,6 +33,7 @@ def build_plan(
     networks: Mapping[str, NetworkDeclaration],
     spaces: Mapping[str, SearchSpace],
     trials: Mapping[str, GivenTrial] | None = None,
+    weights: Mapping[str, KnownWeights] | None = None,
 ) -> Plan:
     """Every trial of the sweep.
 
@@ -43,6 +45,7 @@ def build_plan(
         networks: Declarations of the backbones by name.
         spaces: Search spaces by method name.
         trials: Finished trials that methods start from, by the folder that names them in the sweep file.
+        weights: Registered weights of pretrained models, by name.
 
     Raises:
         PlanError: with every reason why the protocol, the methods and the data do not fit together.
@@ -51,6 +54,8 @@ def build_plan(
     entries = method_entries(config, methods, spaces, trials or {}, problems, notes)
     backbones = _network_entries(config, networks, problems)
     _check_inputs(cases, labels, problems)
+    check_weights(entries, weights or {}, problems)
+    check_protocols(entries, config, problems)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     domains = group_domains(cases, config.protocol.factors)
     roles = assign_roles(cases, config.protocol.factors, config.protocol.folds)
@@ -66,6 +71,7 @@ def build_plan(
     patients = {case.case_id: case.patient_id for case in cases}
     notes += _stranger_notes(entries, patients)
     planned, first, refusals = _trials(config, labels, rows, entries, backbones, patients)
+    planned += zero_shot_trials(config, labels, rows, entries, weights or {})
     _check_not_all_refused(config, planned, refusals)
     return Plan(
         sweep=config.name,
@@ -150,7 +156,7 @@ def _trials(
     terms = Terms(
         factors=config.protocol.factors, budget_steps=config.budget.steps, eval_every=int(resolved["eval_every"])
     )
-    groups = [(row, network, entry) for row in rows for network in backbones for entry in entries]
+    groups = [(row, network, entry) for row in rows for network in backbones for entry in entries if _is_trained(entry)]
     for shared_row, network, entry in groups:
         row = shared_row.given(entry.unlabelled)
         reason = refusal_reason(entry.declaration.requires, network.declaration, row.cases, terms)
@@ -168,6 +174,10 @@ def _trials(
     seeds = {seed: position for position, seed in enumerate(config.seeds)}
     specs.sort(key=lambda spec: (spec.trial, seeds[spec.seed], spec.fold))
     return specs, list(first.values()), list(refusals.values())
+
+
+def _is_trained(entry: MethodEntry) -> bool:
+    return entry.declaration.requires.trainable
 
 
 def _check_not_all_refused(config: SweepConfig, trials: Sequence[TrialSpec], refusals: Sequence[Refusal]) -> None:

@@ -38,6 +38,8 @@ class MethodEntry:
     draws: tuple[TrialDraw, ...]
     start: Start | GivenStart | None = None
     """What its network starts from."""
+    prompts: tuple[str, ...] | None = None
+    """Prompt protocols of its own, instead of the sweep's."""
 
 
 def method_entries(
@@ -68,6 +70,7 @@ def method_entries(
                 replace(
                     _entry(config, wanted, methods[wanted.name], space, where=where, problems=problems, notes=notes),
                     start=start_of(wanted, methods, trials, where, problems),
+                    prompts=wanted.prompts,
                 )
             )
         seen.add(key)
@@ -76,7 +79,8 @@ def method_entries(
 
 def _start_key(wanted: MethodConfig) -> tuple[str, ...]:
     start = wanted.init_from
-    return (start.name or "", start.trial or "", start.data) if start else ()
+    asked = wanted.prompts or ()
+    return (start.name or "", start.trial or "", start.data, *asked) if start else asked
 
 
 def _default_variant(declaration: MethodDeclaration | None) -> str | None:

@@ -32,7 +32,7 @@ def _missing_here(requires: Requires) -> str:
     if requires.phase == "pretrain":
         return "it pretrains: name it in `init_from` of the method that is to start from it"
     if requires.prompts != "none":
-        return f"it needs {requires.prompts} prompts, and this version gives none"
+        return f"it is trained and needs {requires.prompts} prompts, which only methods that are not trained get"
     return ""
 
 

@@ -99,8 +99,8 @@ class TrialSpec:
     train_sha: str
     """Fingerprint of the content of the train and val cases."""
     panel: Panel = "main"
-    phase: Literal["train", "pretrain"] = "train"
-    """A pretraining learns from `split.unlabelled` alone and is scored by nobody."""
+    phase: Literal["train", "pretrain", "zero_shot"] = "train"
+    """A pretraining learns from `split.unlabelled` alone and is not scored; zero-shot is scored and learns nothing."""
     depends_on: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
     """Weights of a trial that ran before: `checkpoint`, `sha256`, `head`; empty where it does not start from any."""

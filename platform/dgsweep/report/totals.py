@@ -61,7 +61,7 @@ def is_finished(evidence: Evidence) -> bool:
 def scope(evidence: Evidence) -> str:
     """One sentence: how much was asked and how much was scored."""
     plan, cases = evidence.plan, evidence.cases
-    states = evidence.states[evidence.states["phase"] == "train"]
+    states = evidence.states[evidence.states["phase"] != "pretrain"]
     scored = cases[cases["role"].isin(["in_domain", "target"])]
     asked = (
         f"{count(states['arm'].nunique(), 'method')}, "
@@ -74,7 +74,7 @@ def scope(evidence: Evidence) -> str:
 
 def budget(plan: Plan) -> tuple[bool, str]:
     """Whether every method got the same steps and the same number of trials per cell, and the sentence."""
-    steps = sorted({spec.budget_steps for spec in plan.trials})
+    steps = sorted({spec.budget_steps for spec in plan.trials if spec.phase == "train"})
     sizes: dict[str, set[int]] = {}
     for method, cell_size in _cell_sizes(plan):
         sizes.setdefault(method, set()).add(cell_size)
@@ -183,7 +183,7 @@ def _cost(arm: str, network: str, part: pd.DataFrame) -> dict[str, object]:
 
 def _cell_sizes(plan: Plan) -> Iterator[tuple[str, int]]:
     sizes: dict[tuple[str, str], int] = {}
-    for spec in plan.trials:
+    for spec in (spec for spec in plan.trials if spec.phase == "train"):
         key = spec.method, spec.cell_id
         sizes[key] = sizes.get(key, 0) + 1
     for (method, _), size in sizes.items():

@@ -19,6 +19,8 @@ from dgsweep.training.inference import predict_probabilities
 from dgsweep.training.runtime import Runtime
 
 Row = dict[str, Any]
+Predicted = tuple[np.ndarray, NativeGrid]
+"""A mask in the file's own voxel order, and that file's grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +49,25 @@ def score_cases(
     ctx: Context, spec: TrialSpec, tasks: list[ScoreTask], cache: PreprocessCache, runtime: Runtime
 ) -> Iterator[tuple[ScoreTask, list[Row]]]:
     """Predict and score this worker's share, one case after the other; masks are written as they come."""
-    for task in runtime.share(tasks):
-        started = time.monotonic()
+
+    def predicted(task: ScoreTask) -> Predicted:
         cached = cache.image(task.case, spec.preprocessing, task.domain)
-        mask = predict_mask(ctx, spec, cached)
-        write_mask(task.prediction, mask, cached.native)
-        scores = _score(spec, task, mask, cached.native)
-        wall_s = time.monotonic() - started
-        yield task, [{**_identity(spec, task, ctx.step), **score, "wall_s": wall_s} for score in scores]
+        return predict_mask(ctx, spec, cached), cached.native
+
+    for task in runtime.share(tasks):
+        yield task, score_case(spec, task, predicted, step=ctx.step)
+
+
+def score_case(
+    spec: TrialSpec, task: ScoreTask, predicted: Callable[[ScoreTask], Predicted], *, step: int
+) -> list[Row]:
+    """Predict one case, write its mask and score it; the reference is opened after the mask is written."""
+    started = time.monotonic()
+    mask, native = predicted(task)
+    write_mask(task.prediction, mask, native)
+    scores = _score(spec, task, mask, native)
+    wall_s = time.monotonic() - started
+    return [{**_identity(spec, task, step), **score, "wall_s": wall_s} for score in scores]
 
 
 def predict_mask(ctx: Context, spec: TrialSpec, cached: CachedCase) -> np.ndarray:
@@ -70,12 +83,18 @@ def _score(spec: TrialSpec, task: ScoreTask, mask: np.ndarray, native: NativeGri
         return []
     reference = read_label(task.case.label, native)
     classes = {name: k for k, name in enumerate(spec.preprocessing.labels, start=1)}
-    truth = np.zeros(reference.shape, dtype=np.uint8)
-    for name, k in classes.items():
-        truth[reference == task.case.label_values[name]] = k
+    truth = class_map(reference, task, classes)
     return score_labels(
         native.to_canonical(mask), truth, classes, native.spacing_mm, tau_mm=float(spec.metrics["tau_mm"])
     )
+
+
+def class_map(reference: np.ndarray, task: ScoreTask, classes: Mapping[str, int]) -> np.ndarray:
+    """Classes of the trial (uint8) from the values of a label file, in the same order of voxels."""
+    truth = np.zeros(reference.shape, dtype=np.uint8)
+    for name, k in classes.items():
+        truth[reference == task.case.label_values[name]] = k
+    return truth
 
 
 def _identity(spec: TrialSpec, task: ScoreTask, step: int) -> Row:
