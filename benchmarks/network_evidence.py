@@ -104,8 +104,8 @@ def _learning(names: list[str]) -> Iterator[str]:
         f"{training['batch']}, patches of {patch} voxels, AdamW at {training['learning_rate']:g} for all, from "
         "scratch, at published sizes (but `medsegdiff`, four times narrower). Mean Dice [95 % interval over patients] "
         "on test patients. It says that a backbone trains here, not which is best: the budget is far below what any "
-        "needs, and one learning rate suits none of them in particular. At one patch `nnunet_resenc_m` and `_l` are one "
-        "network. [Its sweep](../examples/evidence/networks.yaml).\n\n"
+        "needs, and one learning rate suits none of them in particular. At one patch `nnunet_resenc_m` and `_l` are "
+        "one network. [Its sweep](../examples/evidence/networks.yaml).\n\n"
     )
     yield "| network | T1W | T2W |\n|---|---|---|\n"
     for name in names:
