@@ -13,6 +13,7 @@ from dgsweep.config.schema import SweepConfig
 from dgsweep.config.search_space import SearchSpace
 from dgsweep.plan.build import build_plan
 from dgsweep.plan.case import CaseInfo
+from dgsweep.plan.existing import Existing, KnownWeights
 from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
 
@@ -99,6 +100,7 @@ class World:
         backbones: Mapping[str, NetworkDeclaration] | None = None,
         spaces: Mapping[str, SearchSpace] | None = None,
         trials: Mapping[str, GivenTrial] | None = None,
+        weights: Mapping[str, KnownWeights] | None = None,
         **config: Any,
     ) -> Plan:
         sweep = SweepConfig.model_validate({"data": {"manifest": "m.csv"}, "methods": ["erm"], **config})
@@ -109,7 +111,7 @@ class World:
             {**METHODS, **(declared or {})},
             {**NETWORKS, **(backbones or {})},
             SPACES if spaces is None else spaces,
-            trials,
+            Existing(trials=trials or {}, weights=weights or {}),
         )
 
 

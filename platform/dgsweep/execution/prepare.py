@@ -19,6 +19,7 @@ from dgsweep.errors import ConfigError, Problems
 from dgsweep.execution.ray_job import inside_ray_job
 from dgsweep.method.catalog import declarations_for, network_declarations
 from dgsweep.plan.build import build_plan
+from dgsweep.plan.existing import Existing
 from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
 from dgsweep.records.given import read_given
@@ -99,7 +100,7 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
         declarations_for(names),
         network_declarations(),
         {name: _space_of(name, folders) for name in names},
-        _given_trials(config),
+        Existing(trials=_given_trials(config)),
     )
     config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
     return Prepared(config=config, manifest=manifest, plan=plan)

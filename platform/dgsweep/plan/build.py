@@ -11,7 +11,8 @@ from dgsweep.config.search_space import SearchSpace
 from dgsweep.errors import PlanError, Problems
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.draws import MethodEntry, method_entries
-from dgsweep.plan.given import GivenStart, GivenTrial, strangers, unfit_start
+from dgsweep.plan.existing import Existing
+from dgsweep.plan.given import GivenStart, strangers, unfit_start
 from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem
 from dgsweep.plan.group import Group, group_trials, starts_of
 from dgsweep.plan.hyperparameters import resolve_values
@@ -22,7 +23,9 @@ from dgsweep.plan.recipe import resolved_training
 from dgsweep.plan.rows import SourceRow, WantedImages, source_rows, usable_selection
 from dgsweep.plan.split import assign_roles
 from dgsweep.plan.trial import Plan, Refusal, TrialSpec
-from dgsweep.plan.zero_shot import KnownWeights, check_protocols, check_weights, zero_shot_trials
+from dgsweep.plan.zero_shot import check_protocols, check_weights, zero_shot_trials
+
+NOTHING = Existing()
 
 
 def build_plan(
@@ -32,8 +35,7 @@ def build_plan(
     methods: Mapping[str, MethodDeclaration],
     networks: Mapping[str, NetworkDeclaration],
     spaces: Mapping[str, SearchSpace],
-    trials: Mapping[str, GivenTrial] | None = None,
-    weights: Mapping[str, KnownWeights] | None = None,
+    existing: Existing = NOTHING,
 ) -> Plan:
     """Every trial of the sweep.
 
@@ -44,17 +46,16 @@ def build_plan(
         methods: Declarations of the methods by name.
         networks: Declarations of the backbones by name.
         spaces: Search spaces by method name.
-        trials: Finished trials that methods start from, by the folder that names them in the sweep file.
-        weights: Registered weights of pretrained models, by name.
+        existing: Finished trials and registered weights that methods may start from.
 
     Raises:
         PlanError: with every reason why the protocol, the methods and the data do not fit together.
     """
     problems, notes = Problems(), list[str]()
-    entries = method_entries(config, methods, spaces, trials or {}, problems, notes)
+    entries = method_entries(config, methods, spaces, existing.trials, problems, notes)
     backbones = _network_entries(config, networks, problems)
     _check_inputs(cases, labels, problems)
-    check_weights(entries, weights or {}, problems)
+    check_weights(entries, existing.weights, problems)
     check_protocols(entries, config, problems)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     domains = group_domains(cases, config.protocol.factors)
@@ -71,7 +72,7 @@ def build_plan(
     patients = {case.case_id: case.patient_id for case in cases}
     notes += _stranger_notes(entries, patients)
     planned, first, refusals = _trials(config, labels, rows, entries, backbones, patients)
-    planned += zero_shot_trials(config, labels, rows, entries, weights or {})
+    planned += zero_shot_trials(config, labels, rows, entries, existing.weights)
     _check_not_all_refused(config, planned, refusals)
     return Plan(
         sweep=config.name,

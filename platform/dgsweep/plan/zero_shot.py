@@ -8,6 +8,7 @@ from dgsweep.config.schema import SweepConfig
 from dgsweep.errors import Problems
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.draws import MethodEntry, TrialDraw
+from dgsweep.plan.existing import KnownWeights
 from dgsweep.plan.identity import score_fingerprints
 from dgsweep.plan.recipe import resolved_training
 from dgsweep.plan.roles import TrialCases
@@ -18,15 +19,6 @@ WEIGHTS = "weights"
 """Hyperparameter that names registered weights."""
 NO_SOURCE = "nothing (zero-shot)"
 _WHOLE = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownWeights:
-    """Weights of a pretrained model that are registered here."""
-
-    family: str
-    """Method that they are of."""
-    sha256: str
 
 
 def check_weights(entries: Sequence[MethodEntry], known: Mapping[str, KnownWeights], problems: Problems) -> None:
@@ -47,7 +39,7 @@ def check_protocols(entries: Sequence[MethodEntry], config: SweepConfig, problem
     """Note every prompt protocol that a promptable method does not take, and prompts for one that takes none."""
     for index, wanted in enumerate(config.methods):
         declared = {entry.declaration.name: entry.declaration.requires for entry in entries}.get(wanted.name)
-        if declared is None:
+        if declared is None or (declared.trainable and declared.prompts != "none"):
             continue
         where = f"methods.{index}.prompts"
         if declared.prompts == "none":
