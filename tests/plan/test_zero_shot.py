@@ -3,7 +3,7 @@
 import pytest
 
 from dgsweep.config.declaration import Hyperparameter, Requires
-from dgsweep.config.prompt_protocol import MEANING, parse_protocol
+from dgsweep.config.prompt_protocol import parse_protocol
 from dgsweep.errors import PlanError
 from dgsweep.plan.existing import KnownWeights
 
@@ -55,9 +55,9 @@ def test_it_is_scored_on_every_case_on_which_a_trained_method_is_scored_in_the_f
 
 
 def test_each_protocol_is_a_row_of_its_own_and_an_oracle(planned):
-    plan = planned(prompts={"protocols": ["per_slice_box", "jittered_box(10)"]})
+    plan = planned(prompts={"protocols": ["per_slice_box", "jittered_box: 10"]})
     found = {spec.setting.prompt: spec for spec in of(plan, "seg")}
-    assert set(found) == {"per_slice_box", "jittered_box(10)"}
+    assert set(found) == {"per_slice_box", "jittered_box: 10"}
     assert {spec.panel for spec in found.values()} == {"oracle"}
     assert len({spec.cell_id for spec in found.values()}) == 2
     assert of(plan, "erm")[0].panel == "main"
@@ -69,12 +69,12 @@ def test_a_method_entry_may_name_protocols_of_its_own(planned):
 
 
 def test_only_random_prompts_are_repeated_over_seeds(planned):
-    plan = planned(seeds=[0, 1, 2], prompts={"protocols": ["per_slice_box", "jittered_box(5)"]})
+    plan = planned(seeds=[0, 1, 2], prompts={"protocols": ["per_slice_box", "jittered_box: 5"]})
     seeds = [(spec.setting.prompt, spec.seed) for spec in of(plan, "seg")]
     assert sorted(seeds) == [
-        ("jittered_box(5)", 0),
-        ("jittered_box(5)", 1),
-        ("jittered_box(5)", 2),
+        ("jittered_box: 5", 0),
+        ("jittered_box: 5", 1),
+        ("jittered_box: 5", 2),
         ("per_slice_box", 0),
     ]
 
@@ -111,14 +111,25 @@ def test_a_zero_shot_method_without_prompts_stands_in_the_main_panel(planned):
     assert (spec.panel, spec.setting.prompt, spec.network) == ("main", None, "none")
 
 
-@pytest.mark.parametrize("text", ["per_slice_boxes", "jittered_box", "per_slice_box(3)", "jittered_box(0)", ""])
-def test_a_text_that_names_no_protocol_is_refused(text):
-    with pytest.raises(ValueError, match="jittered_box"):
-        parse_protocol(text)
+@pytest.mark.parametrize(
+    "value",
+    ["per_slice_boxes", "jittered_box", "per_slice_box: 3", {"jittered_box": -1}, {"predicted_box": "point"}, 7, ""],
+)
+def test_what_names_no_protocol_is_refused(value):
+    with pytest.raises(ValueError, match="jittered_box|predicted_box|takes no parameter"):
+        parse_protocol(value)
 
 
-def test_every_protocol_is_read_from_its_own_label():
-    for name in MEANING:
-        label = "jittered_box(10)" if name == "jittered_box" else name
-        assert parse_protocol(label).label == label
-        assert parse_protocol(label).oracle == (name != "predicted_box")
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("per_slice_box", "per_slice_box"),
+        ({"jittered_box": 10}, "jittered_box: 10"),
+        ("predicted_box", "predicted_box: per_slice_box"),
+        ({"predicted_box": "global_3d_box"}, "predicted_box: global_3d_box"),
+    ],
+)
+def test_a_protocol_is_read_from_its_own_label(value, label):
+    assert parse_protocol(value).label == label
+    assert parse_protocol(label) == parse_protocol(value)
+    assert parse_protocol(label).oracle == ("predicted" not in label)

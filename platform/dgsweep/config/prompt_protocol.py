@@ -1,64 +1,75 @@
-"""Names of prompt protocols, as a sweep file gives them: `per_slice_box`, `jittered_box(10)`."""
+"""Prompt protocols, as a sweep file names them: `per_slice_box`, `{jittered_box: 10}`, `{predicted_box: per_slice_box}`."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-_FORM = re.compile(r"^(?P<name>[a-z0-9_]+)(?:\((?P<px>\d{1,4})\))?$")
+BOX_PROTOCOLS = ("global_3d_box", "per_slice_box", "keyslice_propagate")
+"""Protocols without a parameter whose prompts are boxes; `predicted_box` takes one of them."""
+PROTOCOLS = (*BOX_PROTOCOLS, "jittered_box", "center_point", "predicted_box")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptProtocol:
-    """How a promptable model is told where the structure lies."""
+class Protocol:
+    """What a promptable model is given."""
 
     name: str
-    px: int = 0
-    """Largest shift of a side of a box, in pixels; only of `jittered_box`."""
-
-    @property
-    def label(self) -> str:
-        """As it is written in a sweep file and in tables."""
-        return f"{self.name}({self.px})" if self.name == JITTERED else self.name
+    """One of `PROTOCOLS`."""
+    jitter_px: int = 0
+    """Greatest shift of each side of a `jittered_box`, in pixels of the native slice."""
+    box: str = ""
+    """The rule by which `predicted_box` makes boxes: one of `BOX_PROTOCOLS`."""
 
     @property
     def oracle(self) -> bool:
-        """Whether it is made from the reference of the case that is scored."""
-        return self.name != PREDICTED
+        """Whether the prompt comes from the reference: its numbers then stand in a panel of their own."""
+        return self.name != "predicted_box"
 
     @property
     def random(self) -> bool:
         """Whether another seed gives other prompts."""
-        return self.name == JITTERED
+        return self.name == "jittered_box" and self.jitter_px > 0
+
+    @property
+    def rule(self) -> str:
+        """How prompts are made of a mask, whichever mask it is."""
+        return self.box or self.name
+
+    @property
+    def label(self) -> str:
+        """For tables: `jittered_box: 10`; `parse_protocol` reads it back."""
+        parameter = self.box if self.name == "predicted_box" else str(self.jitter_px)
+        return f"{self.name}: {parameter}" if self.name in {"jittered_box", "predicted_box"} else self.name
 
 
-JITTERED, PREDICTED = "jittered_box", "predicted_box"
-MEANING = {
-    "global_3d_box": "one box around the whole structure, given on every slice that it spans",
-    "per_slice_box": "the tight box of every slice",
-    "keyslice_propagate": "the tight box of the slice with the largest area, propagated both ways",
-    JITTERED: "the box of every slice, each side moved at random by at most so many pixels: jittered_box(10)",
-    "center_point": "one point inside the structure on every slice",
-    PREDICTED: "the box of every slice of what a trained method predicted: no label of the case is used",
-}
-"""Name -> what the model is given."""
-
-
-def parse_protocol(text: str) -> PromptProtocol:
-    """The protocol that a text names.
+def parse_protocol(value: object) -> Protocol:
+    """Read a name, or a name with its parameter as `{jittered_box: 10}` or as the text `jittered_box: 10`.
 
     Raises:
-        ValueError: it names none; the message lists what there is.
+        ValueError: It names no protocol, or its parameter is wrong; the message says what is right.
     """
-    found = _FORM.match(text.strip())
-    known = ", ".join(f"{name}(PX)" if name == JITTERED else name for name in MEANING)
-    if found is None or found["name"] not in MEANING:
-        raise ValueError(f"no prompt protocol {text!r}; there are {known}")
-    name, px = found["name"], int(found["px"] or 0)
-    if (name == JITTERED) != bool(px):
-        raise ValueError(f"{text!r}: only jittered_box has a number of pixels, and it needs one, as jittered_box(10)")
-    return PromptProtocol(name=name, px=px)
+    name, parameter = _name_and_parameter(value)
+    if name not in PROTOCOLS:
+        raise ValueError(f"{value!r} is no prompt protocol; there are {', '.join(PROTOCOLS)}")
+    if name == "jittered_box":
+        if isinstance(parameter, int) and not isinstance(parameter, bool) and parameter >= 0:
+            return Protocol(name=name, jitter_px=parameter)
+        raise ValueError(f"jittered_box has {parameter!r} as its parameter; write {{jittered_box: 10}} (pixels)")
+    if name == "predicted_box":
+        box = "per_slice_box" if parameter is None else parameter
+        if isinstance(box, str) and box in BOX_PROTOCOLS:
+            return Protocol(name=name, box=box)
+        raise ValueError(f"predicted_box has {box!r} as its rule; there are {', '.join(BOX_PROTOCOLS)}")
+    if parameter is not None:
+        raise ValueError(f"{name} takes no parameter, found {parameter!r}")
+    return Protocol(name=name)
 
 
-def labels(protocols: Iterable[PromptProtocol]) -> str:
-    """Names for a sentence."""
-    return ", ".join(protocol.label for protocol in protocols)
+def _name_and_parameter(value: object) -> tuple[str, Any]:
+    if isinstance(value, Mapping) and len(value) == 1:
+        name, parameter = next(iter(value.items()))
+        return str(name), parameter
+    if not isinstance(value, str):
+        return "", None
+    name, colon, text = (part.strip() for part in value.partition(":"))
+    return name, (int(text) if text.isdecimal() else text) if colon else None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from dgsweep.config.prompt_protocol import parse_protocol
 
@@ -84,6 +84,14 @@ class ProtocolConfig(Section):
         return self
 
 
+def _protocol(value: object) -> str:
+    return parse_protocol(value).label
+
+
+PromptName = Annotated[str, BeforeValidator(_protocol)]
+"""A protocol, kept as the text that `parse_protocol` reads back."""
+
+
 class InitFrom(Section):
     """What a method's network starts from: a pretraining of this sweep (`name`), or a finished trial (`trial`)."""
 
@@ -119,7 +127,7 @@ class MethodConfig(Section):
     """Instead of the protocol's, for a method that learns without labels."""
     init_from: InitFrom | None = None
     """None: from weights that the seed decides."""
-    prompts: tuple[str, ...] | None = None
+    prompts: tuple[PromptName, ...] | None = None
     """Instead of `prompts.protocols`, for a promptable method."""
 
 
@@ -227,18 +235,11 @@ class MetricsConfig(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
 
-def _protocol(text: str) -> str:
-    return parse_protocol(text).label
-
-
-PromptName = Annotated[str, AfterValidator(_protocol)]
-
-
 class PromptsConfig(Section):
     """What promptable models are told; each protocol is a row of its own."""
 
     protocols: Annotated[tuple[PromptName, ...], Field(min_length=1)] = ("per_slice_box",)
-    """One or more of `dgsweep.config.prompt_protocol.MEANING`."""
+    """Of `dgsweep.config.prompt_protocol`."""
 
 
 SelectionRule = Literal["source_val", "last", "oracle_target"]

@@ -1,7 +1,7 @@
 """Runs one trial on one worker: cache, training, prediction, scores, record. The same code inline and on Ray."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,8 @@ from dgsweep.records.provenance import collect
 from dgsweep.training.checkpoint import FINAL
 from dgsweep.training.loop import Training, TrainTask, load_trained, train
 from dgsweep.training.runtime import Runtime
-from dgsweep.training.scoring import score_cases, score_tasks
+from dgsweep.training.scoring import Row, ScoreTask, score_cases, score_tasks
+from dgsweep.training.zero_shot import score_zero_shot, zero_shot_training
 
 
 def run_trial(job: TrialJob, link: WorkerLink) -> None:
@@ -80,6 +81,8 @@ def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> No
 
 
 def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> Training:
+    if spec.phase == "zero_shot":
+        return zero_shot_training(spec, runtime)
     checkpoints = ledger.paths(spec.trial_id).checkpoint
     finished = load_trained(spec, checkpoints, runtime)
     if finished is not None:
@@ -143,14 +146,20 @@ def _scores(
     left = [task for task in runtime.share(tasks) if not partial.has(task.case.info.case_id)]
     alone = replace(runtime, rank=0, world_size=1)
     paths.predictions.mkdir(parents=True, exist_ok=True)
-    for number, (task, rows) in enumerate(
-        score_cases(training.ctx, spec, left, PreprocessCache(job.cache), alone), start=1
-    ):
+    for number, (task, rows) in enumerate(_scored(training, spec, left, job, alone), start=1):
         partial.add(task.case.info.case_id, rows)
         mine.extend(rows)
         runtime.report({"phase": "score", "step": training.ctx.step, "steps": spec.budget_steps,
                         "scored": number, "to_score": len(left)}) if runtime.world_size == 1 else None  # fmt: skip
     return done + runtime.gather(mine)
+
+
+def _scored(
+    training: Training, spec: TrialSpec, tasks: list[ScoreTask], job: TrialJob, runtime: Runtime
+) -> Iterator[tuple[ScoreTask, list[Row]]]:
+    if spec.phase == "zero_shot":
+        return score_zero_shot(training.ctx, spec, tasks, job.cache, runtime)
+    return score_cases(training.ctx, spec, tasks, PreprocessCache(job.cache), runtime)
 
 
 def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, ledger: Ledger, started: datetime) -> None:

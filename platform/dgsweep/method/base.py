@@ -67,6 +67,14 @@ class BatchSpec:
     """Least number of source domains in one batch."""
 
 
+class NoNetwork(nn.Module):
+    """Stands where a method that is not trained has no network either: it only knows its device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+
 @dataclass(kw_only=True)
 class Method:
     """Base of every method. Subclass it, add hyperparameters as fields without defaults, override hooks.
@@ -135,6 +143,10 @@ class Method:
 
     def adapt(self, ctx: "Context", image: Tensor) -> None:
         """Test-time training on one case (1, C, X, Y, Z); weights are restored after the case."""
+
+    def pretrained(self, device: torch.device) -> nn.Module:
+        """The network of a method that is not trained, in evaluation mode; the default has none."""
+        return NoNetwork().to(device)
 
     def predict_case(self, ctx: "Context", image: Tensor) -> Tensor | None:
         """Class probabilities (K+1, X, Y, Z) of one case (C, X, Y, Z), or None for the platform's sliding window."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dgsweep.method.base import Batch, Method, state_value
+from dgsweep.method.case_request import CaseRequest
 from dgsweep.method.losses import supervised_loss
 from dgsweep.method.recipe import Recipe
 from dgsweep.method.schedule import learning_rate_at
@@ -56,6 +57,7 @@ class Context:
         self.losses: dict[str, Tensor] = {}
         self.notes: dict[str, float] = {}
         self.batch: Batch | None = None
+        self.request: CaseRequest | None = None
         self.first_bad_step = torch.full((), -1, dtype=torch.long, device=self.device)
         self._active_now = False
         self.generator.manual_seed(stream_seed("method", recipe.seed, 0, self.rank))

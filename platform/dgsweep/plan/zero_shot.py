@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dgsweep.config.prompt_protocol import PREDICTED, PromptProtocol, parse_protocol
+from dgsweep.config.prompt_protocol import Protocol, parse_protocol
 from dgsweep.config.schema import SweepConfig
 from dgsweep.errors import Problems
 from dgsweep.plan.case import CaseInfo
@@ -51,14 +51,10 @@ def check_protocols(entries: Sequence[MethodEntry], config: SweepConfig, problem
 
 
 def _check_protocol(method: str, text: str, taken: tuple[str, ...], where: str, problems: Problems) -> None:
-    try:
-        protocol = parse_protocol(text)
-    except ValueError as error:
-        problems.add(where, str(error))
-        return
-    if protocol.name == PREDICTED:
+    protocol = parse_protocol(text)
+    if protocol.name == "predicted_box":
         problems.add(where, "this version has no predicted_box yet", "choose another protocol")
-    elif protocol.name not in taken:
+    elif protocol.rule not in taken:
         problems.add(where, f"{method} does not take {protocol.label}", f"it takes {', '.join(taken)}")
 
 
@@ -87,7 +83,7 @@ def _scored(rows: Sequence[SourceRow], factors: tuple[str, ...]) -> tuple[CaseIn
     return tuple(sorted(found.values(), key=lambda case: (case.domain(factors), case.case_id)))
 
 
-def _protocols(config: SweepConfig, entry: MethodEntry) -> list[PromptProtocol | None]:
+def _protocols(config: SweepConfig, entry: MethodEntry) -> list[Protocol | None]:
     if entry.declaration.requires.prompts == "none":
         return [None]
     names = entry.prompts or config.prompts.protocols
@@ -105,7 +101,7 @@ def _trial(
     config: SweepConfig,
     entry: MethodEntry,
     draw: TrialDraw,
-    protocol: PromptProtocol | None,
+    protocol: Protocol | None,
     case_set: _CaseSet,
     *,
     seed: int,
@@ -159,5 +155,5 @@ def _trial(
     )
 
 
-def _panel(protocol: PromptProtocol | None, reads_target: bool) -> Panel:
+def _panel(protocol: Protocol | None, reads_target: bool) -> Panel:
     return "oracle" if reads_target or (protocol and protocol.oracle) else "main"

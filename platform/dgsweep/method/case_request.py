@@ -1,0 +1,22 @@
+"""What a method that is not trained is told of a case, beside its image."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseRequest:
+    """One case of a zero-shot trial; stands in `ctx.request` while `predict_case` runs."""
+
+    case_id: str
+    image_sha: str
+    """Of the image file: what is kept of a case is kept under it."""
+    spacing_mm: tuple[float, float, float]
+    prompts: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)
+    """Class (from 1) -> its prompts, `dgsweep.method.promptable.prompts.Prompt`; empty where the case has none of it."""
+    cache: Path | None = None
+    """Folder for embeddings, shared by all trials of the sweep; None keeps nothing."""
+    progress: Callable[[int, int], None] | None = None
+    """Called with the number of slices that are done, and of all."""
