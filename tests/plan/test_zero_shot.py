@@ -116,7 +116,7 @@ def test_a_zero_shot_method_without_prompts_stands_in_the_main_panel(planned):
     ["per_slice_boxes", "jittered_box", "per_slice_box: 3", {"jittered_box": -1}, {"predicted_box": "point"}, 7, ""],
 )
 def test_what_names_no_protocol_is_refused(value):
-    with pytest.raises(ValueError, match="jittered_box|predicted_box|takes no parameter"):
+    with pytest.raises(ValueError, match=r"jittered_box|predicted_box|takes no parameter"):
         parse_protocol(value)
 
 

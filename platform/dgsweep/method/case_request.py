@@ -15,7 +15,7 @@ class CaseRequest:
     """Of the image file: what is kept of a case is kept under it."""
     spacing_mm: tuple[float, float, float]
     prompts: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)
-    """Class (from 1) -> its prompts, `dgsweep.method.promptable.prompts.Prompt`; empty where the case has none of it."""
+    """Class (from 1) -> its prompts (`promptable.prompts.Prompt`); none where the case has nothing of it."""
     cache: Path | None = None
     """Folder for embeddings, shared by all trials of the sweep; None keeps nothing."""
     progress: Callable[[int, int], None] | None = None
