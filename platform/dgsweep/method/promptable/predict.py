@@ -5,7 +5,7 @@ Sam2VideoModel carries prompts through the stack. A slice without a prompt that 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,18 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Promptable:
+    """A model with all that belongs to its use."""
+
+    model: nn.Module
+    """SamModel, Sam2Model or Sam2VideoModel in evaluation mode, on its device."""
+    family: str
+    """Whose preprocessing it takes: `sam`, `medsam`, `sam2` or `medsam2`."""
+    preparation: Preparation = field(default_factory=Preparation)
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """What a model made of the prompts of one case."""
 
@@ -59,39 +71,32 @@ class Prediction:
 
 
 def predict_case(
-    model: nn.Module,
-    family: str,
+    promptable: Promptable,
     volume: npt.NDArray[Any],
     prompts: Sequence[Prompt],
     *,
     embeddings: Embeddings | None = None,
-    preparation: Preparation | None = None,
-    limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Prediction:
     """Segment one structure of one case.
 
     Args:
-        model: In evaluation mode, on its device. A Sam2VideoModel takes every prompt as a conditioning frame and
-            propagates; the others answer in the prompted slices alone.
-        family: Whose preprocessing: `sam`, `medsam`, `sam2` or `medsam2`.
+        promptable: What answers. A Sam2VideoModel takes every prompt as a conditioning frame and propagates; the others
+            answer in the prompted slices alone.
         volume: (X, Y, Z) intensities as they stand in the file, closest RAS, native axial stack.
         prompts: Of `prompts_from_mask`, in voxels of this volume; at most one a slice.
         embeddings: Those of this case (see `embeddings_key`); slices that they lack are encoded and added to them.
-        preparation: Intensities and view.
-        limits: Memory.
         progress: Told after each batch.
 
     Raises:
         CaseError: The image holds NaN, or prompts do not lie in it.
         ResourceError: Not even one slice fits into the accelerator.
     """
-    prepared = preparation or Preparation()
     _check(prompts, volume)
     if not prompts:
         empty = np.zeros(volume.shape, dtype=np.float32)
         return Prediction(probability=empty, mask=empty > 0, no_prompt=True, encoded_slices=0)
-    case = _Case(model, family, volume, prepared, limits or Limits(), progress or (lambda *_: None))
+    case = _Case(promptable, volume, progress or (lambda *_: None))
     kept = Embeddings(key="") if embeddings is None else embeddings
     with torch.no_grad(), torch.autocast(case.device.type, dtype=torch.bfloat16, enabled=case.device.type == "cuda"):
         encoded = case.encode(kept, range(volume.shape[2]) if case.has_memory else [prompt.z for prompt in prompts])
@@ -122,18 +127,11 @@ def _agreeing(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_])
 class _Case:
     """One case on its way through one model."""
 
-    def __init__(
-        self,
-        model: Any,
-        family: str,
-        volume: npt.NDArray[Any],
-        preparation: Preparation,
-        limits: Limits,
-        progress: Progress,
-    ) -> None:
-        self._model, self._family, self._preparation = model, family, preparation
-        self._limits, self._progress = limits, progress
-        self._bytes = to_uint8(volume, preparation)
+    def __init__(self, promptable: Promptable, volume: npt.NDArray[Any], progress: Progress) -> None:
+        model: Any = promptable.model
+        self._model, self._family, self._preparation = model, promptable.family, promptable.preparation
+        self._limits, self._progress = promptable.limits, progress
+        self._bytes = to_uint8(volume, promptable.preparation)
         self._native = (volume.shape[1], volume.shape[0])
         self._image_size = int(model.config.prompt_encoder_config.image_size)
         self.device = next(model.parameters()).device

@@ -85,7 +85,11 @@ def _prompted(model: Any, embeddings: Embeddings, prompts: Mapping[int, Tensor],
 
     device = next(model.parameters()).device
     session = Sam2VideoInferenceSession(
-        video_height=native[0], video_width=native[1], inference_device=device, inference_state_device=device
+        video_height=native[0],
+        video_width=native[1],
+        inference_device=device,
+        inference_state_device=device,
+        dtype=torch.float32,
     )
     session.processed_frames = dict.fromkeys(range(len(embeddings.maps)))  # counted only: their features are known
     session.cache = _KnownFeatures(embeddings, device)
