@@ -60,6 +60,10 @@ class MethodError(InputError):
     """A method or network plugin is missing, broken or misused."""
 
 
+class WeightsError(InputError):
+    """A checkpoint of a foundation model cannot be used, or is not registered."""
+
+
 class ResourceError(InputError):
     """The resources asked for (processors, accelerators, disk) are not there."""
 
