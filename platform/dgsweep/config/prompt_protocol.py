@@ -1,4 +1,4 @@
-"""Prompt protocols as sweep files name them: `per_slice_box`, `{jittered_box: 10}`, `{predicted_box: per_slice_box}`."""
+"""Prompt protocols as sweep files name them, such as `per_slice_box` and `{jittered_box: 10}`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """From a sweep file to a plan: config, manifest, declarations, search spaces. Imports no torch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 
 from dgsweep.config.anchor import HOME_VARIABLE, anchor_output, anchor_tracking, find_manifest
 from dgsweep.config.composition import part_names, prefixed
+from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.config.load import load_sweep
 from dgsweep.config.schema import MethodConfig, SweepConfig
 from dgsweep.config.search_space import SearchSpace, default_folders, load_space
@@ -18,8 +19,9 @@ from dgsweep.data.manifest import Manifest, read_manifest
 from dgsweep.errors import ConfigError, Problems
 from dgsweep.execution.ray_job import inside_ray_job
 from dgsweep.method.catalog import declarations_for, network_declarations
+from dgsweep.method.promptable.weights import known
 from dgsweep.plan.build import build_plan
-from dgsweep.plan.existing import Existing
+from dgsweep.plan.existing import Existing, KnownWeights
 from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
 from dgsweep.records.given import read_given
@@ -93,17 +95,25 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
     manifest = read_manifest(Path(config.data.manifest), config.data, hashes=hashes)
     folders = default_folders(config.search.spaces, sweep_file.absolute().parent)
     names = [method.name for method in config.methods]
+    declared = declarations_for(names)
     plan = build_plan(
         config,
         [case.info for case in manifest.cases],
         manifest.labels,
-        declarations_for(names),
+        declared,
         network_declarations(),
         {name: _space_of(name, folders) for name in names},
-        Existing(trials=_given_trials(config)),
+        Existing(trials=_given_trials(config), weights=_known_weights(declared, names)),
     )
     config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
     return Prepared(config=config, manifest=manifest, plan=plan)
+
+
+def _known_weights(declared: Mapping[str, MethodDeclaration], names: Sequence[str]) -> dict[str, KnownWeights]:
+    """Registered weights, where a method of the sweep is not trained."""
+    if all(declared[name].requires.trainable for name in names if name in declared):
+        return {}
+    return {record.name: KnownWeights(family=record.family, sha256=record.sha256) for record in known()}
 
 
 def _space_of(name: str, folders: Sequence[Path]) -> SearchSpace:

@@ -36,7 +36,7 @@ def probe_plan(prepared: Prepared, console: Console) -> dict[str, Any]:
     """
     resources = resolve_resources(prepared.config.resources, [this_node()])
     firsts: dict[tuple[str, str], TrialSpec] = {}
-    for spec in prepared.plan.trials:
+    for spec in _trained(prepared):
         firsts.setdefault((spec.method, spec.network), spec)
     measured: dict[tuple[str, str], dict[str, Any]] = {}
     for (method, network), spec in firsts.items():
@@ -47,6 +47,11 @@ def probe_plan(prepared: Prepared, console: Console) -> dict[str, Any]:
             raise DgsweepError(f"the probe of {method} on {network} failed: {type(error).__name__}: {error}") from error
         measured[method, network] = {"method": method, "network": network, **cost}
     return {"measured": list(measured.values()), "totals": _totals(prepared, measured, resources)}
+
+
+def _trained(prepared: Prepared) -> list[TrialSpec]:
+    """What the probe measures: pretraining is like training, and zero-shot trials have no step."""
+    return [spec for spec in prepared.plan.trials if spec.phase == "train"]
 
 
 def _measure(spec: TrialSpec, prepared: Prepared, resources: TrialResources) -> dict[str, Any]:
@@ -100,13 +105,13 @@ def _totals(
     prepared: Prepared, measured: dict[tuple[str, str], dict[str, Any]], resources: TrialResources
 ) -> dict[str, Any]:
     busy_s, checkpoints_mb = 0.0, 0.0
-    for spec in prepared.plan.trials:
+    for spec in _trained(prepared):
         cost = measured[spec.method, spec.network]
         split = spec.split
         busy_s += spec.budget_steps * cost["s_per_step"]
         busy_s += (len(split.val) + len(split.test) + len(split.target)) * cost["s_per_scored_case"]
         checkpoints_mb += cost["checkpoint_mb"]
-    grids = {spec.preprocessing.spacing_mm: spec.preprocessing for spec in prepared.plan.trials}
+    grids = {spec.preprocessing.spacing_mm: spec.preprocessing for spec in _trained(prepared)}
     cache_bytes = sum(forecast_bytes(list(prepared.manifest.cases), grid) for grid in grids.values())
     gpus = resources.workers * resources.gpus_per_worker
     return {
@@ -116,6 +121,6 @@ def _totals(
         "gpu_hours": busy_s / 3600.0 * gpus,
         "cpu_hours": busy_s / 3600.0 * resources.workers * resources.cpus_per_worker,
         "disk_gb": cache_bytes / 1e9 + checkpoints_mb / 1e3,
-        "not_counted": "the start of each trial, about 10 s on Ray",
+        "not_counted": "the start of each trial, about 10 s on Ray; pretraining; zero-shot trials",
         "cache_folder": str(cache_folder(prepared.config)),
     }

@@ -144,8 +144,9 @@ class Method:
     def adapt(self, ctx: "Context", image: Tensor) -> None:
         """Test-time training on one case (1, C, X, Y, Z); weights are restored after the case."""
 
-    def pretrained(self, device: torch.device) -> nn.Module:
-        """The network of a method that is not trained, in evaluation mode; the default has none."""
+    def pretrained(self, device: torch.device, prompt: str | None) -> nn.Module:
+        """The network of a method that is not trained, in evaluation mode, for one protocol; the default has none."""
+        del prompt
         return NoNetwork().to(device)
 
     def predict_case(self, ctx: "Context", image: Tensor) -> Tensor | None:

@@ -18,5 +18,5 @@ class CaseRequest:
     """Class (from 1) -> its prompts (`promptable.prompts.Prompt`); none where the case has nothing of it."""
     cache: Path | None = None
     """Folder for embeddings, shared by all trials of the sweep; None keeps nothing."""
-    progress: Callable[[int, int], None] | None = None
-    """Called with the number of slices that are done, and of all."""
+    progress: Callable[[str, int, int], None] | None = None
+    """Called with what is done to slices, how many are done, and of how many."""

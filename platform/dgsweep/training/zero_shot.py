@@ -11,8 +11,8 @@ from dgsweep.config.prompt_protocol import parse_protocol
 from dgsweep.data.geometry import read_label, read_volume, to_native
 from dgsweep.data.grid import NativeGrid
 from dgsweep.method.case_request import CaseRequest
-from dgsweep.method.context import Context, stream_seed
-from dgsweep.method.promptable.prompts import Prompt, make_prompts
+from dgsweep.method.context import Context
+from dgsweep.method.promptable.prompts import Prompt, prompts_from_mask
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.training.assemble import build_recipe, method_of
 from dgsweep.training.curves import Curves
@@ -27,7 +27,7 @@ EMBEDDINGS = "embeddings"
 def zero_shot_training(spec: TrialSpec, runtime: Runtime) -> Training:
     """A training of no steps: the method with its pretrained network, ready to predict."""
     method = method_of(spec)
-    network = method.pretrained(runtime.device)
+    network = method.pretrained(runtime.device, spec.setting.prompt)
     workers = replace(runtime, wraps=False)
     ctx = Context(network, method, build_recipe(spec, runtime), n_domains=0, workers=workers)
     return Training(ctx=ctx, curves=Curves())
@@ -86,6 +86,6 @@ def _prompts(spec: TrialSpec, task: ScoreTask, native: NativeGrid) -> dict[int, 
     classes = {name: k for k, name in enumerate(spec.preprocessing.labels, start=1)}
     truth = class_map(read_label(task.case.label, native), task, classes)
     return {
-        k: make_prompts(truth == k, protocol, seed=stream_seed("prompts", spec.seed, task.case.info.case_id, k))
+        k: prompts_from_mask(truth == k, protocol, seed=spec.seed, case_id=f"{task.case.info.case_id}|{k}")
         for k in classes.values()
     }

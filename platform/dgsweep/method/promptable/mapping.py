@@ -69,7 +69,7 @@ def _rules(hiera: bool, backwards: bool) -> tuple[tuple[re.Pattern[str], str], .
         numbers = source.count("*")
         pattern = re.escape(source).replace(r"\*", r"(\d+)") + r"(|\.weight|\.bias)"
         for place in range(1, numbers + 1):
-            target = target.replace("*", rf"\g<{place}>", 1)  # noqa: PLW2901
+            target = target.replace("*", rf"\g<{place}>", 1)
         rules.append((re.compile(pattern), target + rf"\g<{numbers + 1}>"))
     return tuple(rules)
 

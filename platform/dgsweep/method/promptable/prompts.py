@@ -1,4 +1,4 @@
-"""Prompt protocols, and prompts from a mask. NumPy only (SciPy where a mask is hollow), so that planning can import it.
+"""Prompts from a mask. NumPy only (SciPy where a mask is hollow), so that planning can import it.
 
 Pixels of a native axial slice are counted in voxel indices (x, y) of the volume (X, Y, Z). Boxes are (x0, y0, x1, y1)
 with both ends inside, the convention of MedSAM's and MedSAM2's training data. A mask of several components is one
@@ -7,51 +7,19 @@ head and tail apart in one slice); only the propagated result is cut down to its
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from dgsweep.errors import ConfigError, Problems
+from dgsweep.config.prompt_protocol import Protocol
 
-BOX_PROTOCOLS = ("global_3d_box", "per_slice_box", "keyslice_propagate")
-"""Protocols without a parameter whose prompts are boxes; `predicted_box` takes one of them."""
-PROTOCOLS = (*BOX_PROTOCOLS, "jittered_box", "center_point", "predicted_box")
 VIDEO_FAMILIES = ("sam2", "medsam2")
 """Families that have a memory, and so can carry the prompt of one slice to the others."""
 
 Box = tuple[int, int, int, int]
 BoolVolume = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """What a promptable model is given."""
-
-    name: str
-    """One of `PROTOCOLS`."""
-    jitter_px: int = 0
-    """Greatest shift of each side of a `jittered_box`, in pixels of the native slice."""
-    box: str = ""
-    """The rule by which `predicted_box` makes boxes: one of `BOX_PROTOCOLS`."""
-
-    @property
-    def oracle(self) -> bool:
-        """Whether the prompt comes from the reference: its numbers then stand in a panel of their own."""
-        return self.name != "predicted_box"
-
-    @property
-    def rule(self) -> str:
-        """How prompts are made of a mask, whichever mask it is."""
-        return self.box or self.name
-
-    @property
-    def label(self) -> str:
-        """For tables: `jittered_box: 10`."""
-        parameter = self.box if self.name == "predicted_box" else str(self.jitter_px)
-        return f"{self.name}: {parameter}" if self.name in ("jittered_box", "predicted_box") else self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,62 +32,6 @@ class Prompt:
     """(x0, y0, x1, y1), voxel indices, both ends inside."""
     point_px: tuple[int, int] | None = None
     """(x, y), voxel indices."""
-
-
-def parse_protocols(values: Iterable[object], where: str = "prompts") -> tuple[Protocol, ...]:
-    """Read protocols: a name, or a name with its parameter as `{jittered_box: 10}`, `{predicted_box: per_slice_box}`.
-
-    Raises:
-        ConfigError: All that is wrong with any of them.
-    """
-    problems, found = Problems(), []
-    for index, value in enumerate(values):
-        made = _parse(value, f"{where}[{index}]", problems)
-        if made in found:
-            problems.add(f"{where}[{index}]", f"{made.label!r} stands twice" if made else "", "remove one")
-        found.append(made)
-    problems.raise_if_any(ConfigError, "prompt protocols cannot be read")
-    return tuple(protocol for protocol in found if protocol)
-
-
-def parse_protocol(value: object, where: str = "prompt") -> Protocol:
-    """Read one protocol; see `parse_protocols`."""
-    problems = Problems()
-    made = _parse(value, where, problems)
-    problems.raise_if_any(ConfigError, "a prompt protocol cannot be read")
-    if made is None:
-        raise AssertionError("a protocol that is not read has a problem")
-    return made
-
-
-def _parse(value: object, where: str, problems: Problems) -> Protocol | None:
-    name, parameter = _name_and_parameter(value)
-    if name not in PROTOCOLS:
-        problems.add(where, f"{value!r} is no prompt protocol", f"one of: {', '.join(PROTOCOLS)}")
-    elif name == "jittered_box":
-        if isinstance(parameter, int) and not isinstance(parameter, bool) and parameter >= 0:
-            return Protocol(name=name, jitter_px=parameter)
-        problems.add(where, f"jittered_box has {parameter!r} as its parameter", "write `jittered_box: 10` (pixels)")
-    elif name == "predicted_box":
-        box = "per_slice_box" if parameter is None else parameter
-        if isinstance(box, str) and box in BOX_PROTOCOLS:
-            return Protocol(name=name, box=box)
-        problems.add(where, f"predicted_box has {box!r} as its rule", f"one of: {', '.join(BOX_PROTOCOLS)}")
-    elif parameter is not None:
-        problems.add(where, f"{name} takes no parameter, found {parameter!r}", f"write `{name}`")
-    else:
-        return Protocol(name=name)
-    return None
-
-
-def _name_and_parameter(value: object) -> tuple[str, Any]:
-    if isinstance(value, Mapping) and len(value) == 1:
-        name, parameter = next(iter(value.items()))
-        return str(name), parameter
-    if not isinstance(value, str):
-        return "", None
-    name, colon, text = (part.strip() for part in value.partition(":"))
-    return name, (int(text) if text.isdecimal() else text) if colon else None
 
 
 def unsupported(family: str, protocol: Protocol) -> str:
