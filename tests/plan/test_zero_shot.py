@@ -63,6 +63,24 @@ def test_each_protocol_is_a_row_of_its_own_and_an_oracle(planned):
     assert of(plan, "erm")[0].panel == "main"
 
 
+def test_predicted_boxes_give_a_trial_beside_each_of_erm_in_its_panel_and_roles(planned):
+    plan = planned(methods=["mix", "erm", {"name": "seg", "prompts": ["predicted_box"]}], networks=["tiny", "nnunet"])
+    leaders = {spec.trial_id: spec for spec in of(plan, "erm")}
+    led = of(plan, "seg")
+    assert {spec.depends_on[0] for spec in led} == set(leaders)
+    for spec in led:
+        leader = leaders[spec.depends_on[0]]
+        assert (spec.panel, spec.network, spec.sources, spec.seed) == (
+            "main",
+            leader.network,
+            leader.sources,
+            leader.seed,
+        )
+        assert (spec.split.test, spec.split.target) == (leader.split.test, leader.split.target)
+    assert len({spec.trial_id for spec in led}) == len(leaders) == 4
+    assert all(not spec.depends_on for spec in of(planned(), "seg"))
+
+
 def test_a_method_entry_may_name_protocols_of_its_own(planned):
     plan = planned(methods=["seg", {"name": "seg", "prompts": ["global_3d_box"]}])
     assert [spec.setting.prompt for spec in of(plan, "seg")] == ["per_slice_box", "global_3d_box"]

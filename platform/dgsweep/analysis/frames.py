@@ -67,7 +67,12 @@ def baseline_of(arm: str) -> str:
 
 def comparison_group(spec: TrialSpec) -> str:
     """What a method and its baseline must share, beside sources, fold and seed, to be compared."""
-    return f"{spec.network}|{spec.setting.label_ratio}|{spec.setting.prompt}"
+    return f"{spec.network}|{spec.setting.label_ratio}|{_told(spec.setting.prompt)}"
+
+
+def _told(prompt: object) -> str:
+    """What a case's label told the method: boxes that are predicted tell nothing, and compare with ERM."""
+    return prompt if isinstance(prompt, str) and not prompt.startswith("predicted_box") else ""
 
 
 def case_values(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -99,7 +104,8 @@ def over_repeats(values: pd.DataFrame) -> pd.DataFrame:
 def _group(cases: pd.DataFrame) -> pd.Series:
     """`comparison_group` of rows without their plan."""
     named = cases[["network", "label_ratio", "prompt"]].itertuples(index=False)
-    return pd.Series(["|".join(map(str, row)) for row in named], index=cases.index, dtype=str)
+    groups = [f"{network}|{ratio}|{_told(prompt)}" for network, ratio, prompt in named]
+    return pd.Series(groups, index=cases.index, dtype=str)
 
 
 def _arm(method: str, setting: object) -> str:

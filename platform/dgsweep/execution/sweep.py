@@ -194,9 +194,12 @@ def _placed_on_ray(
 
 
 def _waves(jobs: Sequence[TrialJob]) -> list[list[TrialJob]]:
-    """Pretraining first, then what starts from it."""
-    first = [job for job in jobs if job.spec["phase"] == "pretrain"]
-    return [wave for wave in (first, [job for job in jobs if job.spec["phase"] != "pretrain"]) if wave]
+    """Pretraining first, then what starts from it, then what takes its prompts from predictions."""
+    waves: list[list[TrialJob]] = [[], [], []]
+    for job in jobs:
+        phase, waits = job.spec["phase"], bool(job.spec["depends_on"])
+        waves[0 if phase == "pretrain" else 2 if phase == "zero_shot" and waits else 1].append(job)
+    return [wave for wave in waves if wave]
 
 
 def _inline_resources(config: SweepConfig) -> TrialResources:

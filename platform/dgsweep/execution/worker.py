@@ -27,7 +27,7 @@ from dgsweep.training.checkpoint import FINAL
 from dgsweep.training.loop import Training, TrainTask, load_trained, train
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.scoring import Row, ScoreTask, score_cases, score_tasks
-from dgsweep.training.zero_shot import score_zero_shot, zero_shot_training
+from dgsweep.training.zero_shot import Leader, ZeroShotPlace, score_zero_shot, zero_shot_training
 
 
 def run_trial(job: TrialJob, link: WorkerLink) -> None:
@@ -120,6 +120,22 @@ def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
     return None
 
 
+def _leader(spec: TrialSpec, ledger: Ledger, runtime: Runtime) -> Leader | None:
+    """The trained trial whose predictions give the prompts; None where the references do.
+
+    Raises:
+        TrialFailedError: it has not finished.
+    """
+    for needed in spec.depends_on:
+        own = ledger.spec(needed)
+        training = load_trained(own, ledger.paths(needed).checkpoint, runtime) if own else None
+        if own is None or training is None:
+            cause = ledger.failure(needed).get("cause", "it has not finished")
+            raise TrialFailedError(f"the trial whose predictions prompt it ({needed}): {cause}", kind="dependency")
+        return Leader(spec=own, ctx=training.ctx)
+    return None
+
+
 def _given_weights(spec: TrialSpec) -> Path:
     weights = Path(spec.given["checkpoint"])
     if file_sha256(weights) != spec.given["sha256"]:
@@ -158,7 +174,8 @@ def _scored(
     training: Training, spec: TrialSpec, tasks: list[ScoreTask], job: TrialJob, runtime: Runtime
 ) -> Iterator[tuple[ScoreTask, list[Row]]]:
     if spec.phase == "zero_shot":
-        return score_zero_shot(training.ctx, spec, tasks, job.cache, runtime)
+        leader = _leader(spec, Ledger(job.output), runtime)
+        return score_zero_shot(training.ctx, spec, tasks, ZeroShotPlace(cache=job.cache, leader=leader), runtime)
     return score_cases(training.ctx, spec, tasks, PreprocessCache(job.cache), runtime)
 
 

@@ -1,13 +1,15 @@
 """Trials that learn nothing: a pretrained network, prompts where it takes some, and whole scans in their own voxels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dgsweep.config.prompt_protocol import parse_protocol
+from dgsweep.data.cache import PreprocessCache
 from dgsweep.data.geometry import read_label, read_volume, to_native
 from dgsweep.data.grid import NativeGrid
 from dgsweep.method.case_request import CaseRequest
@@ -18,7 +20,7 @@ from dgsweep.training.assemble import build_recipe, method_of
 from dgsweep.training.curves import Curves
 from dgsweep.training.loop import Training
 from dgsweep.training.runtime import Runtime
-from dgsweep.training.scoring import Predicted, Row, ScoreTask, class_map, score_case
+from dgsweep.training.scoring import Predicted, Row, ScoreTask, class_map, predict_mask, score_case
 
 EMBEDDINGS = "embeddings"
 """Folder beside the preprocessed scans."""
@@ -33,8 +35,25 @@ def zero_shot_training(spec: TrialSpec, runtime: Runtime) -> Training:
     return Training(ctx=ctx, curves=Curves())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Leader:
+    """A trained trial whose predictions give the prompts."""
+
+    spec: TrialSpec
+    ctx: Context
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotPlace:
+    """Where embeddings and preprocessed scans are kept, and who gives the prompts."""
+
+    cache: Path
+    leader: Leader | None = None
+    """None: the references do."""
+
+
 def score_zero_shot(
-    ctx: Context, spec: TrialSpec, tasks: list[ScoreTask], cache: Path, runtime: Runtime
+    ctx: Context, spec: TrialSpec, tasks: list[ScoreTask], place: ZeroShotPlace, runtime: Runtime
 ) -> Iterator[tuple[ScoreTask, list[Row]]]:
     """Predict and score this worker's share, one case after the other.
 
@@ -42,13 +61,13 @@ def score_zero_shot(
     """
 
     def predicted(task: ScoreTask) -> Predicted:
-        return _predicted(ctx, spec, task, cache)
+        return _predicted(ctx, spec, task, place)
 
     for task in runtime.share(tasks):
         yield task, score_case(spec, task, predicted, step=0)
 
 
-def _predicted(ctx: Context, spec: TrialSpec, task: ScoreTask, cache: Path) -> Predicted:
+def _predicted(ctx: Context, spec: TrialSpec, task: ScoreTask, place: ZeroShotPlace) -> Predicted:
     """Classes of a scan in its own order of voxels."""
     volume = read_volume(task.case.image)
     info = task.case.info
@@ -56,8 +75,8 @@ def _predicted(ctx: Context, spec: TrialSpec, task: ScoreTask, cache: Path) -> P
         case_id=info.case_id,
         image_sha=info.image_sha,
         spacing_mm=volume.spacing_mm,
-        prompts=_prompts(spec, task, volume.native) if spec.setting.prompt else {},
-        cache=cache / EMBEDDINGS,
+        prompts=_prompts(spec, task, volume.native, place) if spec.setting.prompt else {},
+        cache=place.cache / EMBEDDINGS,
     )
     image = torch.from_numpy(volume.array)[None].to(ctx.device)
     with _asked(ctx, request):
@@ -78,14 +97,26 @@ def _asked(ctx: Context, request: CaseRequest) -> Iterator[None]:
         ctx.request = None
 
 
-def _prompts(spec: TrialSpec, task: ScoreTask, native: NativeGrid) -> dict[int, tuple[Prompt, ...]]:
-    """Class -> prompts made of the reference, in the axial slices of the scan in closest RAS."""
-    if task.case.label is None:
-        return {}
+def _prompts(
+    spec: TrialSpec, task: ScoreTask, native: NativeGrid, place: ZeroShotPlace
+) -> dict[int, tuple[Prompt, ...]]:
+    """Class -> prompts made of the reference or of a prediction, in the axial slices of the scan in closest RAS."""
     protocol = parse_protocol(str(spec.setting.prompt))
     classes = {name: k for k, name in enumerate(spec.preprocessing.labels, start=1)}
-    truth = class_map(read_label(task.case.label, native), task, classes)
+    truth = _led(place.leader, task, place.cache) if place.leader else _reference(task, native, classes)
     return {
         k: prompts_from_mask(truth == k, protocol, seed=spec.seed, case_id=f"{task.case.info.case_id}|{k}")
         for k in classes.values()
     }
+
+
+def _reference(task: ScoreTask, native: NativeGrid, classes: Mapping[str, int]) -> np.ndarray:
+    if task.case.label is None:
+        raise ValueError(f"{task.case.info.case_id} has no label to make prompts of")
+    return class_map(read_label(task.case.label, native), task, classes)
+
+
+def _led(leader: Leader, task: ScoreTask, cache: Path) -> np.ndarray:
+    """Classes that a trained trial predicts, in closest RAS; no label is opened."""
+    cached = PreprocessCache(cache).image(task.case, leader.spec.preprocessing, task.domain)
+    return cached.native.to_canonical(predict_mask(leader.ctx, leader.spec, cached))
