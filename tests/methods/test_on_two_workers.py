@@ -19,7 +19,7 @@ from dgsweep.method.toy import PATCH, ToyNetwork, toy_batch
 from dgsweep.training.runtime import Runtime
 
 PATIENCE_S = 300
-METHODS = sorted(method_declarations())
+METHODS = sorted(name for name, declared in method_declarations().items() if declared.requires.trainable)
 
 
 def _worker(rank: int, port: int, folder: str) -> None:
