@@ -72,14 +72,16 @@ def parse_protocols(values: Iterable[object], where: str = "prompts") -> tuple[P
     Raises:
         ConfigError: All that is wrong with any of them.
     """
-    problems, found = Problems(), []
+    problems = Problems()
+    found: list[Protocol] = []
     for index, value in enumerate(values):
         made = _parse(value, f"{where}[{index}]", problems)
-        if made in found:
-            problems.add(f"{where}[{index}]", f"{made.label!r} stands twice" if made else "", "remove one")
-        found.append(made)
+        if made is not None and made in found:
+            problems.add(f"{where}[{index}]", f"{made.label!r} stands twice", "remove one")
+        elif made is not None:
+            found.append(made)
     problems.raise_if_any(ConfigError, "prompt protocols cannot be read")
-    return tuple(protocol for protocol in found if protocol)
+    return tuple(found)
 
 
 def parse_protocol(value: object, where: str = "prompt") -> Protocol:
@@ -153,7 +155,7 @@ def prompts_from_mask(mask: npt.NDArray[Any], protocol: Protocol, *, seed: int, 
     if not slices:
         return ()
     if protocol.rule == "global_3d_box":
-        around = _box(binary.any(axis=2))
+        around = _box(np.asarray(binary.any(axis=2)))
         return tuple(_boxed(z, around) for z in slices)
     if protocol.rule == "keyslice_propagate":
         key = int(binary.sum(axis=(0, 1)).argmax())  # the lowest of several equal ones
