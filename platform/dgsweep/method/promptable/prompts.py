@@ -15,9 +15,6 @@ import numpy.typing as npt
 
 from dgsweep.config.prompt_protocol import Protocol
 
-VIDEO_FAMILIES = ("sam2", "medsam2")
-"""Families that have a memory, and so can carry the prompt of one slice to the others."""
-
 Box = tuple[int, int, int, int]
 BoolVolume = npt.NDArray[np.bool_]
 
@@ -32,20 +29,6 @@ class Prompt:
     """(x0, y0, x1, y1), voxel indices, both ends inside."""
     point_px: tuple[int, int] | None = None
     """(x, y), voxel indices."""
-
-
-def unsupported(family: str, protocol: Protocol) -> str:
-    """Why this family cannot be given this protocol; '' when it can."""
-    if protocol.rule == "keyslice_propagate" and family not in VIDEO_FAMILIES:
-        return f"{family} sees single slices, and {protocol.label} needs a memory: {' or '.join(VIDEO_FAMILIES)}"
-    return ""
-
-
-def outside_training(family: str, protocol: Protocol) -> str:
-    """Why a result of this pair is not what the family was trained for; '' when it is. For a note in the table."""
-    if family in ("medsam", "medsam2") and protocol.rule == "center_point":
-        return f"{family} was trained with boxes, not with points"
-    return ""
 
 
 def prompts_from_mask(mask: npt.NDArray[Any], protocol: Protocol, *, seed: int, case_id: str) -> tuple[Prompt, ...]:
@@ -65,7 +48,7 @@ def prompts_from_mask(mask: npt.NDArray[Any], protocol: Protocol, *, seed: int, 
     if not slices:
         return ()
     if protocol.rule == "global_3d_box":
-        around = _box(binary.any(axis=2))
+        around = _box(np.asarray(binary.any(axis=2)))
         return tuple(_boxed(z, around) for z in slices)
     if protocol.rule == "keyslice_propagate":
         key = int(binary.sum(axis=(0, 1)).argmax())  # the lowest of several equal ones

@@ -84,7 +84,7 @@ def _prompted(model: Any, embeddings: Embeddings, prompts: Mapping[int, Tensor],
     from transformers import Sam2VideoInferenceSession
 
     device = next(model.parameters()).device
-    session = Sam2VideoInferenceSession(
+    session: Any = Sam2VideoInferenceSession(
         video_height=native[0],
         video_width=native[1],
         inference_device=device,
