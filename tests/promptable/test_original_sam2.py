@@ -35,12 +35,24 @@ def box_on(size_px):
     return torch.tensor([0.2, 0.1, 0.7, 0.9]) * size_px
 
 
-def original_propagation(model, frames, box_px, *, reverse=False):
+def prompted(kind, size_px):
+    """A prompt on the key slice: what the predictor's method takes, by name."""
+    if kind == "box":
+        return {"box": box_on(size_px)}
+    if kind == "point":
+        return {"points": torch.tensor([[0.4, 0.6]]) * size_px, "labels": torch.tensor([1], dtype=torch.int32)}
+    mask = torch.zeros(size_px, size_px, dtype=torch.bool)
+    mask[size_px // 4 : size_px // 2, size_px // 8 : size_px // 2] = True
+    return {"mask": mask}
+
+
+def original_propagation(model, frames, prompt, *, reverse=False):
     """Low-resolution logits (1, 1, H/4, W/4) and object scores by slice, as the package's predictor leaves them."""
     size_px = frames.shape[-1]
     with patch("sam2.sam2_video_predictor.load_video_frames", lambda **_: (frames, size_px, size_px)):
         state = model.init_state("frames")
-    model.add_new_points_or_box(state, KEY_SLICE, 1, box=box_px)
+    add = model.add_new_mask if "mask" in prompt else model.add_new_points_or_box
+    add(state, KEY_SLICE, 1, **prompt)
     for _ in model.propagate_in_video(state, start_frame_idx=KEY_SLICE, reverse=reverse):
         pass
     outputs = state["output_dict_per_obj"][0]
@@ -48,16 +60,17 @@ def original_propagation(model, frames, box_px, *, reverse=False):
     return {index: (out["pred_masks"], out["object_score_logits"]) for index, out in every.items()}
 
 
-def our_propagation(model, frames, box_px, *, reverse=False):
+def our_propagation(model, frames, prompt, *, reverse=False):
     size_px = frames.shape[-1]
     session = Sam2VideoInferenceSession(
         video=frames, video_height=size_px, video_width=size_px, dtype=torch.float32, inference_device="cpu"
     )
-    corners = {
-        "point_coords": box_px.reshape(1, 1, 2, 2),
-        "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
-    }
-    session.add_point_inputs(session.obj_id_to_idx(1), KEY_SLICE, corners)
+    if "mask" in prompt:
+        session.add_mask_inputs(session.obj_id_to_idx(1), KEY_SLICE, prompt["mask"][None, None])
+    else:
+        points = prompt["box"].reshape(1, 1, 2, 2) if "box" in prompt else prompt["points"][None, None]
+        labels = prompt.get("labels", torch.tensor([2, 3], dtype=torch.int32))[None, None]  # 2, 3: corners of a box
+        session.add_point_inputs(session.obj_id_to_idx(1), KEY_SLICE, {"point_coords": points, "point_labels": labels})
     session.obj_with_new_inputs = [1]
     tracked = {}
     model(session, frame_idx=KEY_SLICE)
@@ -66,10 +79,10 @@ def our_propagation(model, frames, box_px, *, reverse=False):
     return tracked
 
 
-def propagation_difference(original, ours, size_px, count=4, *, reverse=False):
-    frames, box_px = slices(size_px, count), box_on(size_px)
-    wanted = original_propagation(original, frames, box_px, reverse=reverse)
-    got = our_propagation(ours, frames, box_px, reverse=reverse)
+def propagation_difference(original, ours, size_px, count=4, *, kind="box", reverse=False):
+    frames, prompt = slices(size_px, count), prompted(kind, size_px)
+    wanted = original_propagation(original, frames, prompt, reverse=reverse)
+    got = our_propagation(ours, frames, prompt, reverse=reverse)
     assert wanted.keys() == got.keys()
     assert len(wanted) == (KEY_SLICE + 1 if reverse else count - KEY_SLICE)
     return max(float((a - b).abs().max()) for index in wanted for a, b in zip(wanted[index], got[index], strict=True))
@@ -129,16 +142,26 @@ def test_memory_propagation_equals_the_original_predictor(tmp_path, size_px, rev
     assert propagation_difference(original, ours, size_px, reverse=reverse) < TOLERANCE
 
 
+@pytest.mark.parametrize("kind", ["point", "mask"])
+def test_propagation_of_a_point_and_of_a_mask_equals_the_original_predictor(tmp_path, kind):
+    original, record = registered(tmp_path, Architecture.small("medsam2", 64))
+    assert propagation_difference(original, build("medsam2", record.path), 64, kind=kind) < TOLERANCE
+
+
 def test_propagation_over_more_slices_than_there_are_memories_equals_the_original_predictor(tmp_path):
     original, record = registered(tmp_path, Architecture.small("medsam2", 64))
     assert propagation_difference(original, build("medsam2", record.path), 64, count=10) < TOLERANCE
+
+
+def propagated(original, size_px):
+    return original_propagation(original, slices(size_px, 4), prompted("box", size_px)).values()
 
 
 def test_slices_with_and_without_the_object_are_both_among_those_compared():
     scores = []
     for size_px in (64, 128):
         original = original_sam2(Architecture.small("medsam2", size_px))
-        scores += [float(s) for _, s in original_propagation(original, slices(size_px, 4), box_on(size_px)).values()]
+        scores += [float(s) for _, s in propagated(original, size_px)]
     assert min(scores) < 0 < max(scores)
 
 
@@ -160,7 +183,7 @@ def test_a_network_built_for_another_image_size_refuses_slices_of_this_one(tmp_p
     registered(tmp_path, Architecture.small("medsam2", 64))
     wide = register("wide", tmp_path / "original.pt", "medsam2", image_size_px=128)
     with pytest.raises(RuntimeError, match="shape"):
-        our_propagation(build("medsam2", wide.path), slices(64, 3), box_on(64))
+        our_propagation(build("medsam2", wide.path), slices(64, 3), prompted("box", 64))
 
 
 @pytest.mark.parametrize("setting", ["prompt size", "rope"])
