@@ -16,6 +16,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	# nnU-Net's own networks, for comparison in tests; their dependencies (timm, torchvision) are not needed for it
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps dynamic-network-architectures
+	# The original SAM 2, for comparison in tests. It asks for torchvision, which its model code does not use, and builds
+	# against the torch that is installed; its CUDA kernel, which is left out, only fills small holes in masks
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
+	SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --no-build-isolation sam2
 	touch $@
 
 demo: $(STAMP)

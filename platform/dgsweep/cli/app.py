@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import dgsweep
-from dgsweep.cli import data_verbs, plugin_verbs, sweep_verbs
+from dgsweep.cli import data_verbs, plugin_verbs, sweep_verbs, weights_verbs
 from dgsweep.errors import DgsweepError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(data_verbs.app, name="data")
 app.add_typer(plugin_verbs.methods, name="methods")
 app.add_typer(plugin_verbs.networks, name="networks")
+app.add_typer(weights_verbs.app, name="weights")
 for verb in (sweep_verbs.plan, sweep_verbs.run, sweep_verbs.status, sweep_verbs.report):
     app.command()(verb)
 

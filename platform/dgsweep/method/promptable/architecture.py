@@ -16,6 +16,8 @@ HIERA_STRIDE_PX = 4
 MEMORY_CHANNELS = 64
 """Channels of a memory in SAM 2; transformers 5.23 builds its memory attention for this number only."""
 _STAGES = 4
+_DECODER_HEADS = 8
+"""Attention heads of every mask decoder; its cross-attention works on half the channels."""
 _ENCODERS: Mapping[str, Mapping[str, Any]] = {
     # segment_anything/build_sam.py
     "vit_b": {"width": 768, "heads": 12, "blocks": (12,), "windows": (14,), "global_blocks": (2, 5, 8, 11)},
@@ -105,13 +107,13 @@ class Architecture:
 
     @classmethod
     def small(cls, family: str, image_size_px: int = 128) -> Self:
-        """A model of under two million parameters with every part of the family's architecture."""
+        """A model of a few million parameters with every part of the family's architecture."""
         _known(family)
         if is_hiera(family):  # the package sam2 fixes decoder_mlp at 2048 and iou_hidden at 256, so they stay
-            sizes = {"encoder": "hiera_mini", "hidden": 64, "memory_layers": 2, "memory_mlp": 256}
+            sizes: dict[str, Any] = {"encoder": "hiera_mini", "hidden": 128, "memory_layers": 2, "memory_mlp": 256}
         else:
             sizes = {"encoder": "vit_mini", "hidden": 64, "decoder_mlp": 256, "iou_hidden": 64}
-        return cls(family=family, image_size_px=image_size_px, **sizes, **_ENCODERS[str(sizes["encoder"])])
+        return cls(family=family, image_size_px=image_size_px, **sizes, **_ENCODERS[sizes["encoder"]])
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -124,7 +126,9 @@ class Architecture:
         for name in sorted(needed - set(document)):
             problems.add(name, "missing", "give it")
         problems.raise_if_any(WeightsError, "this is no architecture")
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+        }
         return cls(**values)
 
     def document(self) -> dict[str, Any]:
@@ -164,9 +168,10 @@ class Architecture:
             problems.add("image_size_px", str(self.image_size_px), f"a multiple of {step}")
         if self.heads < 1 or self.width % self.heads:
             problems.add("heads", str(self.heads), f"a divisor of width, {self.width}")
-        unit = MEMORY_CHANNELS if self.is_hiera else PATCH_PX * 2
-        if self.hidden < unit or self.hidden % unit:
-            problems.add("hidden", str(self.hidden), f"a multiple of {unit}")
+        unit = MEMORY_CHANNELS if self.is_hiera else 2 * _DECODER_HEADS
+        least = 2 * unit if self.is_hiera else unit  # sam2 leaves out a layer of its memory where both are equal
+        if self.hidden < least or self.hidden % unit:
+            problems.add("hidden", str(self.hidden), f"a multiple of {unit}, at least {least}")
 
 
 def is_hiera(family: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from dgsweep.errors import Problems, WeightsError
 from dgsweep.method.promptable.architecture import (
@@ -49,7 +50,7 @@ def _vit(shapes: Shapes, family: str) -> Architecture:
     windows = {size for size in reach if size != grid}
     if len(windows) > 1:
         raise ValueError
-    sizes = {
+    sizes: dict[str, Any] = {
         "width": width,
         "heads": width // shapes["image_encoder.blocks.0.attn.rel_pos_h"][1],
         "blocks": (len(reach),),

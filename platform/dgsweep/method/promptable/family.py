@@ -12,7 +12,7 @@ from dgsweep.method.promptable.architecture import (
     Architecture,
 )
 from dgsweep.method.promptable.layout import MEMORY_ONLY
-from dgsweep.method.promptable.mapping import Mismatch, compare, to_original
+from dgsweep.method.promptable.mapping import IMAGE_POSITION, PROMPT_POSITION, Mismatch, compare, to_original
 from dgsweep.method.promptable.record import read_record
 
 if TYPE_CHECKING:
@@ -231,12 +231,17 @@ def _draw(network: "nn.Module") -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.trunc_normal_(module.weight, std=_INIT_STD)
-    for parameter in network.parameters(recurse=True):
+    for parameter in network.parameters():
         if not parameter.any():
             _draw_embedding(parameter)
-    position = network.get_parameter_or_buffer("prompt_encoder.shared_embedding.positional_embedding")
-    nn.init.normal_(position)
-    network.get_parameter_or_buffer("shared_image_embedding.positional_embedding").data.copy_(position.data)
+    _draw_positions(network)
+
+
+def _draw_positions(network: "nn.Module") -> None:
+    """The random matrix of the positions, which image and prompts share."""
+    named = {**dict(network.named_parameters(remove_duplicate=False)), **dict(network.named_buffers())}
+    position = named[PROMPT_POSITION]
+    named[IMAGE_POSITION].data.copy_(position.data.normal_())
 
 
 def _draw_embedding(parameter: "nn.Parameter") -> None:

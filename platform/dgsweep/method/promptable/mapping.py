@@ -17,8 +17,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 _SHOWN = 3
 """Keys of each kind that a report names; the rest are counted."""
 _POINTS = "prompt_encoder.point_embed"
-_PROMPT_POSITION = "prompt_encoder.shared_embedding.positional_embedding"
-_IMAGE_POSITION = "shared_image_embedding.positional_embedding"
+PROMPT_POSITION = "prompt_encoder.shared_embedding.positional_embedding"
+IMAGE_POSITION = "shared_image_embedding.positional_embedding"
 _POINT_KINDS = 4
 """Negative point, positive point, and the two corners of a box."""
 
@@ -32,8 +32,8 @@ def to_transformers(state: Mapping[str, "Tensor"], family: str) -> dict[str, "Te
     import torch
 
     mapped = {rename(name, family): value for name, value in state.items() if name not in UNUSED}
-    if _PROMPT_POSITION in mapped:
-        mapped[_IMAGE_POSITION] = mapped[_PROMPT_POSITION]
+    if PROMPT_POSITION in mapped:
+        mapped[IMAGE_POSITION] = mapped[PROMPT_POSITION]
     points = [f"{_POINTS}.{kind}.weight" for kind in range(_POINT_KINDS)]
     if is_hiera(family) and all(name in mapped for name in points):
         mapped[f"{_POINTS}.weight"] = torch.cat([mapped.pop(name) for name in points])
@@ -43,8 +43,9 @@ def to_transformers(state: Mapping[str, "Tensor"], family: str) -> dict[str, "Te
 def to_original(state: Mapping[str, "Tensor"], family: str) -> dict[str, "Tensor"]:
     """Inverse of `to_transformers`: the layout of the packages segment-anything and sam2."""
     unmapped = dict(state)
-    if _PROMPT_POSITION in unmapped:
-        unmapped.pop(_IMAGE_POSITION, None)
+    position = unmapped.pop(IMAGE_POSITION, None)
+    if position is not None:  # files of tied parameters keep either of the two
+        unmapped.setdefault(PROMPT_POSITION, position)
     joined = unmapped.pop(f"{_POINTS}.weight", None) if is_hiera(family) else None
     if joined is not None:
         for kind, row in enumerate(joined.split(1)):
