@@ -1,5 +1,6 @@
-"""Trials on a real Ray of two cores: placement, failure policy, and what is not shown. Three Train runs in all."""
+"""Trials on a real Ray of two cores: placement, failure policy, and what is not shown. Five Train runs in all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def test_a_killed_worker_is_started_again_and_a_failing_trial_is_recorded_once(
     assert [Ledger(tmp_path / "out").state(spec) for spec in plan.trials] == ["failed", "done"]
     assert list((tmp_path / "out" / ".ray").iterdir()) == []
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("two_cpu_ray")
+def test_a_pretraining_ends_before_what_starts_from_it_begins_although_a_core_is_free(tmp_path: Path) -> None:
+    first = replace(make_spec("first", targets=()), phase="pretrain", score_shas={})
+    plan = replace(make_plan(replace(make_spec("second"), depends_on=("first",))), pretraining=(first,))
+    outcome = sweep(tmp_path, plan, make_run(tmp_path / "diary", seconds=1.0))
+    pages = read_diary(tmp_path / "diary")
+    assert (outcome.done, outcome.reused) == (2, 0)
+    assert pages["first.0.0"]["end"] <= pages["second.0.0"]["start"]
 
 
 @pytest.mark.usefixtures("two_cpu_ray")

@@ -12,12 +12,12 @@ def trials(desk):
     return plan.pretraining, [spec for spec in plan.trials if spec.setting.init_from]
 
 
-def test_a_pretraining_runs_once_on_ray_and_every_trial_that_needs_it_starts_from_it(desk) -> None:
+def test_a_pretraining_runs_once_and_every_trial_that_needs_it_starts_from_it(desk) -> None:
     desk.write(methods=["erm", PRETRAINED], budget={"steps": 4, "pretrain_steps": 3})
     planned = desk.run("plan", str(desk.file))
     assert "first, on images alone" in planned.stdout
     assert "pretraining steps" in planned.stdout.replace("_", " ")
-    done = desk.run("run", str(desk.file))
+    done = desk.sweep()
     assert "3 trials run, 0 reused, 0 failed" in done.stdout, done.stderr
     (first,), (started,) = trials(desk)
     ledger = Ledger(desk.output)
