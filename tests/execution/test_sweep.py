@@ -44,6 +44,19 @@ def test_a_longer_plan_runs_only_what_is_new(tmp_path: Path) -> None:
     assert list(read_diary(tmp_path / "diary")) == ["one.0.0", "two.0.0"]
 
 
+def test_a_pretraining_is_only_run_where_a_trial_still_needs_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "diary")
+    first = replace(make_spec("first", targets=()), phase="pretrain", score_shas={})
+    one, two = (replace(make_spec(name), depends_on=("first",)) for name in ("one", "two"))
+    sweep(tmp_path, replace(make_plan(one), pretraining=(first,)), run)
+    Ledger(tmp_path / "out").paths("first").done.unlink()
+    again = sweep(tmp_path, replace(make_plan(one), pretraining=(first,)), run)
+    assert (again.done, again.reused) == (0, 1)
+    longer = sweep(tmp_path, replace(make_plan(one, two), pretraining=(first,)), run)
+    assert (longer.done, longer.reused) == (2, 1)
+    assert list(read_diary(tmp_path / "diary")) == ["first.0.0", "first.0.1", "one.0.0", "two.0.0"]
+
+
 def test_a_trial_with_a_new_target_case_is_given_to_a_worker_again(tmp_path: Path) -> None:
     run = make_run(tmp_path / "diary")
     sweep(tmp_path, make_plan(make_spec("one")), run)

@@ -47,18 +47,6 @@ def test_a_pretraining_that_fails_fails_what_starts_from_it_with_its_reason_and_
     assert f"the pretraining that it starts from ({first.trial_id}): the loss was not finite" in failure["cause"]
 
 
-def test_a_pretraining_is_only_run_where_a_trial_still_needs_it(desk) -> None:
-    desk.write(methods=[PRETRAINED])
-    assert "2 trials run" in desk.sweep("--no-report").stdout
-    (first,), _ = trials(desk)
-    ledger = Ledger(desk.output)
-    ledger.paths(first.trial_id).done.unlink()
-    ledger.paths(first.trial_id).final_weights.unlink()
-    assert "0 trials run, 1 reused" in desk.sweep("--no-report").stdout
-    desk.write(methods=[PRETRAINED, {**PRETRAINED, "name": "gin"}])
-    assert "2 trials run, 1 reused" in desk.sweep("--no-report").stdout  # gin, and what it starts from
-
-
 def test_a_finished_trial_of_another_sweep_is_started_from_and_what_is_none_is_refused(desk) -> None:
     desk.write(methods=["erm"], output=str(desk.folder / "before"))
     assert desk.sweep("--no-report").returncode == 0

@@ -161,7 +161,8 @@ def _scores(
     mine = [row for task in runtime.share(tasks) for row in partial.rows(task.case.info.case_id)]
     left = [task for task in runtime.share(tasks) if not partial.has(task.case.info.case_id)]
     alone = replace(runtime, rank=0, world_size=1)
-    paths.predictions.mkdir(parents=True, exist_ok=True)
+    for folder in (paths.predictions, paths.checkpoint):  # scores of a case are kept beside the weights until the end
+        folder.mkdir(parents=True, exist_ok=True)
     for number, (task, rows) in enumerate(_scored(training, spec, left, job, alone), start=1):
         partial.add(task.case.info.case_id, rows)
         mine.extend(rows)
