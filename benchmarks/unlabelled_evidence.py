@@ -7,6 +7,7 @@ from typing import Any
 
 import evidence
 import pandas as pd
+from scipy.stats import binomtest
 
 from dgsweep.analysis.frames import arm_name
 from dgsweep.analysis.selection import selected_cases
@@ -19,6 +20,9 @@ NAME = "unlabelled"
 TARGET = "T2W"
 WORTH = 0.05
 """Dice from which a difference across sequences is called a gain, if its interval excludes zero too."""
+BY_CHANCE = 0.025
+"""Share of 95 % intervals that lie above zero where nothing is."""
+CONVINCING = 0.05
 KINDS = {"source": "T1W", "target_train": TARGET, "none": "-"}
 
 
@@ -144,10 +148,12 @@ def _crosspan(others: list[Arm], across: list[Arm]) -> Iterator[str]:
     semi = [arm for arm in others if arm.setting.unlabelled != "none"]
     home = [arm for arm in semi if _better(arm.home)]
     free_across = [arm for arm in across if arm in semi]
-    found = "appears" if home and not free_across else "does not appear"
+    chance = binomtest(len(home), len(semi), BY_CHANCE, alternative="greater").pvalue if semi else 1.0
+    found = "appears" if chance < CONVINCING and not free_across else "does not appear"
     yield (
         f"- CrossPan, “gains only under stable intensities”: **{found}** (of {len(semi)} semi-supervised rows "
-        f"{len(home)} gain in T1W and {len(free_across)} across).\n"
+        f"{len(home)} gain in T1W, of which chance alone would give {BY_CHANCE * len(semi):.1f}, and "
+        f"{len(free_across)} across).\n"
     )
     spread = {ratio: _spread([arm for arm in semi if arm.setting.label_ratio == ratio]) for ratio in _ratios(semi)}
     if len(spread) > 1:
