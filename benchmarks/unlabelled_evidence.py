@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import evidence
@@ -10,11 +9,8 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from dgsweep.analysis.frames import arm_name
-from dgsweep.analysis.selection import selected_cases
 from dgsweep.analysis.tables import method_table
-from dgsweep.execution.prepare import prepare
 from dgsweep.plan.trial import Plan, Setting, TrialSpec
-from dgsweep.records.ledger import Ledger
 
 NAME = "unlabelled"
 TARGET = "T2W"
@@ -49,7 +45,8 @@ class Arm:
 
 def section() -> Iterator[str]:
     """Heading, tables and words."""
-    plan, table = _read()
+    plan, ran, cases = evidence.selected(NAME)
+    table = pd.DataFrame() if cases.empty else method_table(cases, ran)
     arms = [_arm(spec, table) for spec in plan.trials if spec.seed == plan.config["seeds"][0]]
     budget = plan.config["budget"]
     yield "## With unlabelled scans\n\n"
@@ -64,17 +61,6 @@ def section() -> Iterator[str]:
     for ratio in plan.config["protocol"]["label_ratio"]:
         yield from _table([arm for arm in arms if arm.setting.label_ratio == ratio], ratio, plan)
     yield from _words(arms, list(plan.config["protocol"]["label_ratio"]))
-
-
-def _read() -> tuple[Plan, pd.DataFrame]:
-    prepared = prepare(evidence.SWEEPS / f"{NAME}.yaml")
-    ledger = Ledger(Path(prepared.config.output))
-    if not ledger.files.plan.exists():
-        return prepared.plan, pd.DataFrame()
-    cases = selected_cases(
-        "source_val", prepared.plan, ledger.cases_frame(prepared.plan), ledger.curves_frame(prepared.plan)
-    )
-    return prepared.plan, pd.DataFrame() if cases.empty else method_table(cases, prepared.plan)
 
 
 def _arm(spec: TrialSpec, table: pd.DataFrame) -> Arm:
