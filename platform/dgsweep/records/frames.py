@@ -1,12 +1,13 @@
 """Tables over the trials of a plan, read from the ledger's files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
+import pyarrow as pa
 
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.atomic import RecordError
-from dgsweep.records.columns import CASE_SCHEMA, CURVE_SCHEMA, empty_rows, read_rows
+from dgsweep.records.columns import CASE_SCHEMA, CURVE_SCHEMA, as_frame, empty_rows, read_table
 from dgsweep.records.paths import TrialPaths
 from dgsweep.records.state import TrialStatus
 
@@ -35,20 +36,46 @@ def for_spec(rows: pd.DataFrame, spec: TrialSpec, case_ids: Sequence[str]) -> pd
     return kept.assign(trial=spec.trial, panel=spec.panel)
 
 
-def curves_of(paths: TrialPaths) -> pd.DataFrame:
-    """Curves of one trial with its id in front; no row when they cannot be read."""
-    try:
-        rows = read_rows(paths.curves)
-    except RecordError:
+def scores_of(specs: Sequence[TrialSpec], paths: Callable[[str], TrialPaths]) -> pd.DataFrame:
+    """Rows of the wanted cases of done trials, in the order of the trials, named as their plan names them now."""
+    if not specs:
+        return no_cases()
+    rows = as_frame([read_table(paths(spec.trial_id).cases) for spec in specs])
+    wanted = pd.Series(False, index=rows.index)
+    for case_ids, trial_ids in _by_cases(specs):
+        wanted |= rows["trial_id"].isin(trial_ids) & rows["case_id"].isin(case_ids)
+    kept = rows[wanted].reset_index(drop=True)
+    trial, panel = {spec.trial_id: spec.trial for spec in specs}, {spec.trial_id: str(spec.panel) for spec in specs}
+    return kept.assign(trial=kept["trial_id"].map(trial), panel=kept["trial_id"].map(panel))
+
+
+def _by_cases(specs: Sequence[TrialSpec]) -> list[tuple[list[str], list[str]]]:
+    """Case ids, and the trials that are scored on them."""
+    sets: dict[int, frozenset[str]] = {}  # trials of one plan share their tables, which are long
+    groups: dict[frozenset[str], list[str]] = {}
+    for spec in specs:
+        case_ids = sets.setdefault(id(spec.score_shas), frozenset(spec.score_shas))
+        groups.setdefault(case_ids, []).append(spec.trial_id)
+    return [(list(case_ids), trial_ids) for case_ids, trial_ids in groups.items()]
+
+
+def curves_of(paths: Iterable[TrialPaths]) -> pd.DataFrame:
+    """Curves of many trials, `trial_id` in front; those that cannot be read are left out."""
+    read = {place.root.name: table for place in paths if (table := _table_or_none(place)) is not None}
+    filled = {name: table for name, table in read.items() if len(table)}
+    if not filled:
         return no_curves()
-    rows.insert(0, "trial_id", paths.root.name)
-    return rows
+    frame = as_frame(list(filled.values()))
+    names = pd.Series(list(filled)).repeat([len(table) for table in filled.values()])
+    frame.insert(0, "trial_id", names.to_numpy())
+    return frame
 
 
-def join(parts: Iterable[pd.DataFrame], *, empty: pd.DataFrame) -> pd.DataFrame:
-    """Put tables below each other; `empty` when there is no row."""
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else empty
+def _table_or_none(paths: TrialPaths) -> pa.Table | None:
+    try:
+        return read_table(paths.curves)
+    except RecordError:
+        return None
 
 
 def states_frame(found: Iterable[tuple[TrialSpec, TrialStatus]]) -> pd.DataFrame:

@@ -166,7 +166,7 @@ class Ledger:
     def cases_frame(self, plan: Plan) -> pd.DataFrame:
         """Scores of every done trial of the plan, of wanted cases only: CASE_COLUMNS."""
         done = [spec for spec in plan.trials if self.state(spec) is TrialState.DONE]
-        return frames.join([self.valid_cases(spec) for spec in done], empty=frames.no_cases())
+        return frames.scores_of(done, self.paths)
 
     def curves_frame(self, plan: Plan, *, unfinished: bool = False) -> pd.DataFrame:
         """Curves of every done trial of the plan, pretraining too: `trial_id` and CURVE_COLUMNS.
@@ -176,8 +176,7 @@ class Ledger:
             unfinished: Take the curves of trials that are not done, too.
         """
         wanted = [spec for spec in plan.all_trials if unfinished or self.state(spec) is TrialState.DONE]
-        parts = [frames.curves_of(self.paths(spec.trial_id)) for spec in wanted]
-        return frames.join(parts, empty=frames.no_curves())
+        return frames.curves_of(self.paths(spec.trial_id) for spec in wanted)
 
     def _write_spec(self, spec: TrialSpec) -> None:
         """Write spec.json unless it says the same already, keeping the date of the first time."""
