@@ -99,7 +99,8 @@ class Lease:
             except (DgsweepError, OSError):
                 continue  # a store that does not answer now may do so next time
             if self.lost:
-                os.kill(os.getpid(), signal.SIGINT)
+                if not self._over.is_set():  # else the work is done anyway
+                    os.kill(os.getpid(), signal.SIGINT)
                 return
 
     def _beat(self) -> None:

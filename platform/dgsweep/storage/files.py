@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -101,11 +101,8 @@ def remove_file(path: AnyPath) -> None:
     if isinstance(path, Path):
         path.unlink(missing_ok=True)
         return
-    with _translated(path, "removed"):
-        try:
-            path.fs.rm_file(path.path)
-        except FileNotFoundError:
-            return
+    with _translated(path, "removed"), suppress(FileNotFoundError):
+        path.fs.rm_file(path.path)
 
 
 def remove_tree(folder: AnyPath) -> None:
@@ -113,7 +110,7 @@ def remove_tree(folder: AnyPath) -> None:
     if isinstance(folder, Path):
         shutil.rmtree(folder, ignore_errors=True)
         return
-    with _translated(folder, "removed"):
+    with _translated(folder, "removed"), suppress(FileNotFoundError):
         for found in folder.fs.find(folder.path):
             folder.fs.rm_file(found)
 
