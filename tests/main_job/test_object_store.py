@@ -46,6 +46,7 @@ def test_a_sweep_into_a_store_gives_the_numbers_of_one_on_a_disk_and_its_report(
     assert not scores["dice"].equals(far_desk.scores()["dice"])
 
 
+@pytest.mark.slow
 def test_a_sweep_in_a_store_is_resumed_shown_and_reported_from_its_address(far_desk, tmp_path):
     assert "1 trials run, 0 reused" in far_desk.sweep("--no-report").stdout
     assert "0 trials run, 1 reused" in far_desk.sweep("--no-report").stdout
@@ -72,6 +73,21 @@ def test_a_store_that_cannot_be_written_is_wrong_input_and_told_without_a_traceb
     assert "s3://nowhere/x" in told.stderr
     assert "check the bucket" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.slow
+def test_ray_writes_to_a_store_what_one_process_writes_and_keeps_its_own_state_local(far_desk, tmp_path):
+    far_desk.write(seeds=[0, 1])
+    assert far_desk.sweep("--no-report").returncode == 0
+    alone = far_desk.scores()
+    far_desk.output = f"{far_desk.output}-ray"
+    far_desk.write(output=far_desk.output, data=far_desk.content["data"] | {"cache": f"{far_desk.output}-cache"})
+    done = far_desk.run("run", str(far_desk.file), "--no-report", timeout_s=500)
+    assert "2 trials run, 0 reused, 0 failed" in done.stdout, done.stderr
+    pd.testing.assert_frame_equal(alone, far_desk.scores())
+    assert len(list(place(f"{far_desk.output}-cache").rglob("*.npz"))) > 4
+    assert not [name for name in names(place(far_desk.output)) if name.startswith(".")]
+    assert not [*(tmp_path / "scratch" / "ray").rglob("*.json")]
 
 
 @pytest.mark.slow
