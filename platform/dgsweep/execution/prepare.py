@@ -140,7 +140,8 @@ def _space_of(name: str, folders: Sequence[Path]) -> SearchSpace:
 
 def names_output(target: Path) -> bool:
     """Whether a target is an output, and not the sweep file of one."""
-    return is_remote(place(target)) or target.is_dir()
+    found = place(target)
+    return is_remote(found) or found.is_dir()
 
 
 def output_of(target: Path, overrides: Sequence[str] = ()) -> AnyPath:
