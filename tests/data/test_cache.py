@@ -13,6 +13,7 @@ from dgsweep.data.cache import PreprocessCache, forecast_bytes, require_space, z
 from dgsweep.data.geometry import read_volume
 from dgsweep.errors import CaseError, ResourceError
 from dgsweep.plan.trial import Preprocessing
+from dgsweep.storage.locks import boot_id
 
 GRID = Preprocessing(spacing_mm=(1.0, 1.0, 2.0), patch=(4, 4, 4), labels={"head": 1, "tail": 2})
 
@@ -140,7 +141,7 @@ def test_what_a_killed_builder_left_is_removed_by_the_next(folder, tmp_path):
     case, cache = folder.read().cases[0], PreprocessCache(tmp_path / "cache")
     cache.image(case, GRID, "d")
     (key,) = _entries(tmp_path / "cache", "images")
-    stale = tmp_path / "cache" / "partial" / f"{key}.dead"
+    stale = tmp_path / "cache" / "partial" / f"{key}.{boot_id()[:8]}.dead"
     stale.mkdir(parents=True)
     (stale / "image.npy").write_bytes(b"half")
     shutil.rmtree(tmp_path / "cache" / "images")

@@ -276,8 +276,8 @@ WRITER = """
     ledger.write_provenance(spec.trial_id, {})
     if where == "before DONE":
         pause()
-    from dgsweep.records import atomic
-    atomic.os.fsync = lambda fd: pause()
+    from dgsweep.storage import files
+    files.os.fsync = lambda fd: pause()
     ledger.finish(spec.trial_id, spec)
 """
 

@@ -9,6 +9,7 @@ import typer
 import dgsweep
 from dgsweep.cli import data_verbs, plugin_verbs, sweep_verbs, weights_verbs
 from dgsweep.errors import DgsweepError
+from dgsweep.storage.files import store_errors
 
 app = typer.Typer(
     name="dgsweep",
@@ -51,6 +52,6 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
-    except OSError as error:  # a disk that is full, a folder that went away
+    except store_errors() as error:  # a disk that is full, a folder that went away, a store that does not answer
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None

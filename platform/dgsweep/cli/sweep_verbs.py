@@ -13,7 +13,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. budget.steps=500.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
-RunFolder = Annotated[Path, typer.Argument(help="Output folder of a sweep, or its sweep.yaml.")]
+RunFolder = Annotated[Path, typer.Argument(help="Output of a sweep (a folder, or s3://...), or its sweep.yaml.")]
 PLAN_COLUMNS = [
     "method",
     "setting",
@@ -116,8 +116,9 @@ def run(
     document = run_document(prepared, outcome)
     if with_report:
         from dgsweep.report import write_report
+        from dgsweep.storage.place import place
 
-        document["report"] = str(write_report(Path(prepared.config.output)))
+        document["report"] = str(write_report(place(prepared.config.output)))
     if outcome.failed:
         document["retry"] = shlex.join(["dgsweep", "run", str(sweep), *_as_options(overrides, executor, address)])
     if as_json:
@@ -160,12 +161,13 @@ def status(
 
     Of a sweep file, as it is now: what it adds is planned. Of an output folder, as of the last run.
     """
-    from dgsweep.execution.prepare import output_of, prepare
+    from dgsweep.execution.prepare import names_output, output_of, prepare
     from dgsweep.execution.state_table import state_table
     from dgsweep.records.ledger import Ledger
+    from dgsweep.storage.files import exists
 
     ledger = Ledger(output_of(target, overrides or []))
-    wanted = None if target.is_dir() or not ledger.files.plan.exists() else prepare(target, overrides or []).plan
+    wanted = None if names_output(target) or not exists(ledger.files.plan) else prepare(target, overrides or []).plan
     rows, counts = state_table(ledger, wanted)
     if sync_mlflow:
         from dgsweep.execution.sync import sync_mlflow as sync
@@ -182,9 +184,10 @@ def report(
     target: RunFolder,
     overrides: Overrides = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Pictures of patients in the page.")] = True,
+    to: Annotated[Path | None, typer.Option(help="Folder to write into, instead of `report` in the output.")] = None,
 ) -> None:
     """Write the report of a sweep: one page that opens offline, and tables as CSV."""
     from dgsweep.execution.prepare import output_of
     from dgsweep.report import write_report
 
-    typer.echo(str(write_report(output_of(target, overrides or []), images=images)))
+    typer.echo(str(write_report(output_of(target, overrides or []), images=images, to=to)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dgsweep.errors import ConfigError, Problem
+from dgsweep.storage.place import AnyPath, is_uri, place, uri_problem
 
 HOME_VARIABLE = "DGSWEEP_HOME"
 _JOB_VARIABLES = ("RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_JOB_ID")
@@ -17,14 +18,17 @@ def inside_ray_job(environ: Mapping[str, str], cwd: Path) -> bool:
     return any(environ.get(name) for name in _JOB_VARIABLES) or any("_ray_pkg_" in part for part in cwd.parts)
 
 
-def anchor_output(value: str, *, inside_ray_job: bool, home: str | None, cwd: Path, field: str = "output") -> Path:
+def anchor_output(value: str, *, inside_ray_job: bool, home: str | None, cwd: Path, field: str = "output") -> AnyPath:
     """Absolute path of an output.
 
-    An absolute path stays; a relative one starts at `home` (DGSWEEP_HOME) when set, else at `cwd`.
+    An absolute path and an address of an object store stay; a relative path starts at `home` (DGSWEEP_HOME) when
+    set, else at `cwd`.
 
     Raises:
-        ConfigError: for a relative path inside a Ray job without `home`.
+        ConfigError: for a relative path inside a Ray job without `home`, or an address that cannot hold results.
     """
+    if is_uri(value):
+        return _store(value, field)
     path = Path(value).expanduser()
     if path.is_absolute():
         return path
@@ -38,6 +42,13 @@ def anchor_output(value: str, *, inside_ray_job: bool, home: str | None, cwd: Pa
         )
         raise ConfigError("a result would be lost", [problem])
     return cwd.absolute() / path
+
+
+def _store(value: str, field: str) -> AnyPath:
+    problem = uri_problem(value, field)
+    if problem is not None:
+        raise ConfigError("results cannot be kept there", [problem])
+    return place(value)
 
 
 def anchor_tracking(uri: str, *, inside_ray_job: bool, home: str | None, cwd: Path) -> str:
@@ -72,9 +83,9 @@ def find_manifest(value: str, sweep_file: Path, cwd: Path, home: str | None = No
     path = Path(value).expanduser()
     folders = [cwd, sweep_file.absolute().parent, *([Path(home).expanduser()] if home else [])]
     places = [path] if path.is_absolute() else [folder.absolute() / path for folder in folders]
-    for place in places:
-        if place.is_file():
-            return place
-    looked = ", ".join(dict.fromkeys(str(place) for place in places))
+    for candidate in places:
+        if candidate.is_file():
+            return candidate
+    looked = ", ".join(dict.fromkeys(map(str, places)))
     problem = Problem(where="data.manifest", found=f"no file {value!r}; looked at {looked}", fix="check the path")
     raise ConfigError(f"{sweep_file}: the manifest is not there", [problem])

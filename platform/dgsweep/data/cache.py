@@ -6,16 +6,18 @@ import math
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from dgsweep.data.cache_store import Arrays, shared_entry
 from dgsweep.data.geometry import read_label, read_volume, resample_image, resample_label, resampled_shape
 from dgsweep.data.grid import NativeGrid
 from dgsweep.data.hashes import fingerprint
@@ -23,13 +25,19 @@ from dgsweep.data.manifest import TRAILING_BYTES, Case
 from dgsweep.data.nifti import MAX_VOLUME_BYTES
 from dgsweep.errors import CaseError, Problem, ResourceError
 from dgsweep.plan.trial import Preprocessing, content_id
+from dgsweep.storage.locks import NO_LOCKS, boot_id
+from dgsweep.storage.place import AnyPath
+from dgsweep.storage.scratch import scratch_folder
 
 RECIPE = 1
 """Raised whenever this module or the geometry would give other voxels."""
 BYTES_A_VOXEL = 6
 """float32 image, uint8 label, and one byte for the foreground indices (int64 of about an eighth of the voxels)."""
 SPACE_MARGIN = 1.1
-Arrays = Mapping[str, npt.NDArray[Any]]
+LOCK_PATIENCE_S = 900.0
+"""Longer than any entry takes to build."""
+STALE_S = 24 * 3600.0
+"""Half-written entries of other machines are removed when they are older; clocks differ by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +58,20 @@ class CachedCase:
 
 
 class PreprocessCache:
-    """Folders of .npy files, each written once, complete or not at all."""
+    """Folders of .npy files, each written once, complete or not at all.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    A root in an object store holds one object an entry, which every node unpacks into its scratch folder: arrays that
+    are mapped into memory must lie on a disk. Without a root the scratch folder is all.
+    """
+
+    def __init__(self, root: AnyPath | None) -> None:
+        self._root = root if isinstance(root, Path) else scratch_folder() / "cache"
+        self._far = None if isinstance(root, Path) else root
+
+    @property
+    def folder(self) -> Path:
+        """Folder of this machine in which it lies."""
+        return self._root
 
     def training_case(self, case: Case, grid: Preprocessing, domain: str) -> CachedCase:
         """Image, label (None when the case has none) and foreground of a case. Raises CaseError, ResourceError."""
@@ -84,45 +102,58 @@ class PreprocessCache:
             with self._locked(key):
                 meta = _read_meta(folder)  # another process may have built it meanwhile
                 if meta is None:
-                    arrays, meta = build()
+                    arrays, meta = (
+                        build() if self._far is None else shared_entry(self._far / kind / f"{key}.npz", build)
+                    )
                     self._write(folder, arrays, meta)
         return folder, meta
 
     def _write(self, folder: Path, arrays: Arrays, meta: dict[str, Any]) -> None:
         """Write an entry beside its place and rename it there."""
-        partial = self._root / "partial" / f"{folder.name}.{secrets.token_hex(8)}"
+        partial = self._root / "partial" / f"{folder.name}.{boot_id()[:8]}.{secrets.token_hex(8)}"
         try:
             partial.mkdir(parents=True)
             sizes = {f"{name}.npy": _save(partial / f"{name}.npy", array) for name, array in arrays.items()}
             _write_synced(partial / "meta.json", json.dumps({**meta, "files": sizes}).encode())
             folder.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)  # a damaged entry
+            if folder.exists() and _read_meta(folder) is None:  # damaged; a whole one is never touched, others map it
+                folder.rename(partial.with_name(f"{partial.name}.damaged"))
             partial.rename(folder)
         except OSError as error:
             if _read_meta(folder) is not None:  # another process, on a file system without locks, was first
                 return
             raise _write_error(self._root, error) from error
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            for left in (partial, partial.with_name(f"{partial.name}.damaged")):
+                shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        """One builder an entry; whatever an earlier builder of it left half-written is removed."""
+        """One builder an entry where locks work; where not, several cost time, and the rename keeps them safe."""
         try:
             (self._root / "locks").mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._root / "locks" / f"{key}.lock")
-            lock.acquire()
-        except NotImplementedError:  # no locks here: two builders cost time, the rename keeps them safe
+            lock = FileLock(self._root / "locks" / f"{key}.lock", fallback_to_soft=False)
+            lock.acquire(timeout=LOCK_PATIENCE_S)
+        except (NotImplementedError, Timeout):  # no locks here, or a node that died holds it
             yield
             return
         except OSError as error:
-            raise _write_error(self._root, error) from error
+            if error.errno not in NO_LOCKS:
+                raise _write_error(self._root, error) from error
+            yield
+            return
         try:
-            for stale in (self._root / "partial").glob(f"{key}.*"):
-                shutil.rmtree(stale, ignore_errors=True)
+            self._remove_stale(key)
             yield
         finally:
             lock.release()
+
+    def _remove_stale(self, key: str) -> None:
+        """Remove what a builder that was killed left half-written; another node's may still be growing."""
+        for stale in (self._root / "partial").glob(f"{key}.*"):
+            with suppress(FileNotFoundError):
+                if f".{boot_id()[:8]}." in stale.name or time.time() - stale.stat().st_mtime > STALE_S:
+                    shutil.rmtree(stale, ignore_errors=True)
 
 
 def forecast_bytes(cases: Sequence[Case], grid: Preprocessing) -> int:
@@ -131,8 +162,9 @@ def forecast_bytes(cases: Sequence[Case], grid: Preprocessing) -> int:
     return sum(math.prod(shape) for shape in shapes) * BYTES_A_VOXEL
 
 
-def require_space(root: Path, needed_bytes: int) -> None:
-    """Raise ResourceError unless the disk that will hold `root` has room for `needed_bytes` and a tenth more."""
+def require_space(cache: AnyPath | None, needed_bytes: int) -> None:
+    """Raise ResourceError unless the disk that will hold `cache` has room for `needed_bytes` and a tenth more."""
+    root = PreprocessCache(cache).folder
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed_bytes * SPACE_MARGIN > free:

@@ -6,6 +6,7 @@ exact inverse whatever the affine (oblique, left-handed, sheared). As nnU-Net: i
 on their one-hot form; where voxels are anisotropic (factor above 3) the thick axis is resampled by nearest neighbour.
 """
 
+import gzip
 import os
 import secrets
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from nibabel.affines import voxel_sizes
 from dgsweep.data.grid import NativeGrid, Shape, Spacing, corner_distance_voxels
 from dgsweep.data.nifti import MAX_VOLUME_BYTES, case_error, is_nifti, read_array, read_header
 from dgsweep.errors import CaseError, Problem
+from dgsweep.storage.files import write_bytes
+from dgsweep.storage.place import AnyPath
 
 __all__ = [
     "NativeGrid", "Volume", "grid_mismatch", "read_label", "read_volume", "resample_image", "resample_label",
@@ -129,7 +132,7 @@ def to_native(class_probabilities: npt.NDArray[np.float32], native: NativeGrid) 
     return native.from_canonical(mask)
 
 
-def write_mask(path: Path, mask: npt.NDArray[np.uint8], native: NativeGrid) -> None:
+def write_mask(path: AnyPath, mask: npt.NDArray[np.uint8], native: NativeGrid) -> None:
     """Write a mask in the file's own voxel order as NIfTI with the source's affine and an otherwise empty header.
 
     Atomic. Raises CaseError when the mask is not on the grid or the name is no NIfTI name.
@@ -142,6 +145,10 @@ def write_mask(path: Path, mask: npt.NDArray[np.uint8], native: NativeGrid) -> N
     image.set_sform(native.matrix, code=native.space_code)
     image.set_qform(native.matrix, code=native.space_code if _is_orthogonal(native) else 0, strip_shears=True)
     image.header.set_xyzt_units("mm")
+    if not isinstance(path, Path):
+        content = image.to_bytes()
+        write_bytes(path, gzip.compress(content, compresslevel=1) if path.name.lower().endswith(".gz") else content)
+        return
     suffix = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
     partial = path.with_name(f".{secrets.token_hex(8)}{suffix}")
     try:

@@ -15,6 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from dgsweep.data.grid import NativeGrid
 from dgsweep.errors import CaseError, Problem
+from dgsweep.storage.place import AnyPath
 
 MAX_VOLUME_BYTES = 4 * 2**30
 """A volume that would need more than this as float32 is refused before it is read."""
@@ -34,7 +35,7 @@ UNREADABLE = (
 _HEADERS = {348: (nib.Nifti1Header, 344, b"n+1\0"), 540: (nib.Nifti2Header, 4, b"n+2\0")}
 
 
-def is_nifti(path: Path) -> bool:
+def is_nifti(path: AnyPath) -> bool:
     """Whether the name says single-file NIfTI."""
     return path.name.lower().endswith((".nii", ".nii.gz"))
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dgsweep.data.manifest import Case
+from dgsweep.storage.place import AnyPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,10 +14,10 @@ class TrialJob:
 
     spec: Mapping[str, Any]
     """spec.json."""
-    output: Path
+    output: AnyPath
     """Folder of the sweep."""
-    cache: Path
-    """Folder of the preprocess cache."""
+    cache: AnyPath | None
+    """Of the preprocess cache; None: a scratch folder of the worker's own machine."""
     cases: Mapping[str, Case]
     """case id -> files, for every case of the trial."""
     threads: int

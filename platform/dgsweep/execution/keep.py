@@ -1,8 +1,9 @@
 """Which predictions of a trial stay on disk."""
 
-from pathlib import Path
-
 import pandas as pd
+
+from dgsweep.storage.files import names, remove_file
+from dgsweep.storage.place import AnyPath
 
 
 def kept_cases(cases: pd.DataFrame, keep: str) -> set[str]:
@@ -20,9 +21,9 @@ def kept_cases(cases: pd.DataFrame, keep: str) -> set[str]:
     return wanted
 
 
-def remove_unwanted_predictions(folder: Path, cases: pd.DataFrame, keep: str) -> None:
+def remove_unwanted_predictions(folder: AnyPath, cases: pd.DataFrame, keep: str) -> None:
     """Delete the masks of all other cases."""
     wanted = {f"{name}.nii.gz" for name in kept_cases(cases, keep)}
-    for path in folder.glob("*.nii.gz"):
-        if path.name not in wanted:
-            path.unlink()
+    for name in names(folder):
+        if name.endswith(".nii.gz") and name not in wanted:
+            remove_file(folder / name)

@@ -1,7 +1,6 @@
 """What the driver prepares before the first trial: jobs, the list of scans for reports, and room on the disk."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from dgsweep.config.schema import SweepConfig
 from dgsweep.data.cache import forecast_bytes, require_space
@@ -11,16 +10,23 @@ from dgsweep.execution.job import TrialJob
 from dgsweep.execution.resources import TrialResources
 from dgsweep.plan.trial import TrialSpec, content_id
 from dgsweep.records.atomic import write_json
+from dgsweep.storage.place import AnyPath, is_remote, place
 
 CASES_FILE = "cases.json"
 
 
-def cache_folder(config: SweepConfig) -> Path:
-    """Absolute folder of the preprocess cache: `data.cache`, else inside the output."""
-    return Path(config.data.cache).absolute() if config.data.cache else Path(config.output).absolute() / "cache"
+def cache_folder(config: SweepConfig) -> AnyPath | None:
+    """Where the preprocess cache lies: `data.cache`, else inside the output.
+
+    None when the output lies in an object store: then each node has its own, in its scratch folder.
+    """
+    if config.data.cache:
+        return place(config.data.cache).absolute()
+    output = place(config.output)
+    return None if is_remote(output) else output.absolute() / "cache"
 
 
-def write_case_list(manifest: Manifest, output: Path) -> None:
+def write_case_list(manifest: Manifest, output: AnyPath) -> None:
     """Write `cases.json`, {case_id: {image, label, label_values}}, so that reports find the scans and read the labels.
 
     Paths are absolute; `label_values` is {structure: value in this case's label file}, which differs between domains.
@@ -48,7 +54,7 @@ def build_jobs(
     return [
         TrialJob(
             spec=spec.to_json(),
-            output=Path(config.output).absolute(),
+            output=place(config.output).absolute(),
             cache=cache_folder(config),
             cases=_cases_of(spec, cases),
             threads=resources.threads,
@@ -58,7 +64,7 @@ def build_jobs(
     ]
 
 
-def require_room(specs: Sequence[TrialSpec], manifest: Manifest, cache: Path) -> None:
+def require_room(specs: Sequence[TrialSpec], manifest: Manifest, cache: AnyPath | None) -> None:
     """Check that the disk holds the preprocessed scans of every trial.
 
     What the cache already holds is counted again: the check errs on the safe side.

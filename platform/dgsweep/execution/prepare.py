@@ -25,6 +25,8 @@ from dgsweep.plan.existing import Existing, KnownWeights
 from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
 from dgsweep.records.given import read_given
+from dgsweep.storage.place import AnyPath, is_remote, place, uri_problem
+from dgsweep.storage.scratch import scratch_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def _given_trials(config: SweepConfig) -> dict[str, GivenTrial]:
     for index, method in enumerate(config.methods):
         folder = method.init_from.trial if method.init_from else None
         if folder is not None and folder not in found:
-            found[folder] = read_given(Path(folder), f"methods.{index}.init_from.trial", problems)
+            found[folder] = read_given(place(folder), f"methods.{index}.init_from.trial", problems)
     problems.raise_if_any(ConfigError, f"the sweep {config.name} starts from what is not there")
     return {folder: trial for folder, trial in found.items() if trial is not None}
 
@@ -90,8 +92,7 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
         InputError: with every problem of the stage that found some.
     """
     config = anchored(load_sweep(sweep_file, overrides), sweep_file)
-    output = Path(config.output)
-    hashes = HashStore(output / "cache" / "hashes.json" if output.is_dir() else None)
+    hashes = HashStore(_hashes_file(place(config.output)))
     manifest = read_manifest(Path(config.data.manifest), config.data, hashes=hashes)
     folders = default_folders(config.search.spaces, sweep_file.absolute().parent)
     names = [method.name for method in config.methods]
@@ -107,6 +108,13 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
     )
     config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
     return Prepared(config=config, manifest=manifest, plan=plan)
+
+
+def _hashes_file(output: AnyPath) -> Path | None:
+    """Where fingerprints of scans are kept between runs; None before the output was made."""
+    if not isinstance(output, Path):
+        return scratch_folder() / "hashes.json"
+    return output / "cache" / "hashes.json" if output.is_dir() else None
 
 
 def _known_weights(declared: Mapping[str, MethodDeclaration], names: Sequence[str]) -> dict[str, KnownWeights]:
@@ -130,8 +138,22 @@ def _space_of(name: str, folders: Sequence[Path]) -> SearchSpace:
     return SearchSpace(method=name, distributions=distributions, grid_values=grids)
 
 
-def output_of(target: Path, overrides: Sequence[str] = ()) -> Path:
-    """Output folder of a sweep, named by the folder itself or by its sweep file with the overrides of its run."""
-    if target.is_dir():
-        return target.absolute()
-    return Path(anchored(load_sweep(target, overrides), target).output)
+def names_output(target: Path) -> bool:
+    """Whether a target is an output, and not the sweep file of one."""
+    found = place(target)
+    return is_remote(found) or found.is_dir()
+
+
+def output_of(target: Path, overrides: Sequence[str] = ()) -> AnyPath:
+    """Output of a sweep, named by itself (a folder, `s3://...`) or by its sweep file with the overrides of its run.
+
+    Raises:
+        ConfigError: the address of the output cannot be used.
+    """
+    if not names_output(target):
+        return place(anchored(load_sweep(target, overrides), target).output)
+    found = place(target)
+    problem = uri_problem(str(found), "output") if is_remote(found) else None
+    if problem is not None:
+        raise ConfigError("the output cannot be read", [problem])
+    return found.absolute()

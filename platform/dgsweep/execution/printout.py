@@ -26,11 +26,11 @@ ALWAYS_SHOWN = ("arm", "source_set")
 
 def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
     """Outcome of a run as plain values: matrix, counts, failed trials with causes, and the command for MLflow."""
-    output = Path(prepared.config.output)
+    output = prepared.config.output
     rows, title = matrix_rows(prepared.plan, Ledger(output))
     return {
         "name": prepared.plan.sweep,
-        "output": str(output),
+        "output": output,
         "run": outcome.done,
         "reused": outcome.reused,
         "failed": [failed._asdict() for failed in outcome.failed],

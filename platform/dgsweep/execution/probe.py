@@ -122,5 +122,5 @@ def _totals(
         "cpu_hours": busy_s / 3600.0 * resources.workers * resources.cpus_per_worker,
         "disk_gb": cache_bytes / 1e9 + checkpoints_mb / 1e3,
         "not_counted": "the start of each trial, about 10 s on Ray; pretraining; zero-shot trials",
-        "cache_folder": str(cache_folder(prepared.config)),
+        "cache_folder": str(PreprocessCache(cache_folder(prepared.config)).folder),
     }

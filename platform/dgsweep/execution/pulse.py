@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from dgsweep.records.ledger import Ledger
+from dgsweep.storage.files import StorageError
 
 INTERVAL_S = 5.0
 
@@ -44,4 +46,5 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(INTERVAL_S):
-            self._ledger.heartbeat(self._trial_id, self._progress)
+            with suppress(StorageError):  # an object store that does not answer now may do so next time
+                self._ledger.heartbeat(self._trial_id, self._progress)

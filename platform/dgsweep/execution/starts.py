@@ -1,12 +1,12 @@
 """Before the first trial: do the weights of earlier trials fit the networks that are to start from them?"""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from dgsweep.errors import CaseError, PlanError, Problems, TrialFailedError
 from dgsweep.plan.trial import TrialSpec, content_id
+from dgsweep.storage.place import place
 from dgsweep.training.assemble import build_context
 from dgsweep.training.checkpoint import load_checkpoint
 from dgsweep.training.runtime import Runtime
@@ -33,7 +33,7 @@ def require_fitting_starts(specs: Sequence[TrialSpec]) -> None:
 
 def _try(spec: TrialSpec) -> None:
     cpu = torch.device("cpu")
-    saved = load_checkpoint(Path(spec.given["checkpoint"]), cpu)
+    saved = load_checkpoint(place(spec.given["checkpoint"]), cpu)
     if saved is None:
         raise TrialFailedError(f"{spec.given['checkpoint']} is no longer there", kind="dependency")
     build_context(spec, Runtime(device=cpu), saved["context"]["network"])

@@ -5,6 +5,7 @@ from typing import Any
 from dgsweep.errors import InputError
 from dgsweep.plan.trial import Plan
 from dgsweep.records.ledger import Ledger
+from dgsweep.storage.files import exists
 
 
 def state_table(ledger: Ledger, plan: Plan | None = None) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -13,7 +14,7 @@ def state_table(ledger: Ledger, plan: Plan | None = None) -> tuple[list[dict[str
     Raises:
         InputError: the folder holds no sweep.
     """
-    if not ledger.files.plan.exists():
+    if not exists(ledger.files.plan):
         raise InputError(f"{ledger.output}: no plan.json there; give the output folder of a sweep, or its sweep.yaml")
     frame = ledger.states(plan or ledger.read_plan())
     frame = frame.astype(object).where(frame.notna(), None)

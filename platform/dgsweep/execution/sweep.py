@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +29,9 @@ from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
 from dgsweep.records.state import TrialState
+from dgsweep.storage.files import exists, remove_tree
+from dgsweep.storage.place import AnyPath, place
+from dgsweep.storage.scratch import scratch_folder
 
 Executor = Literal["ray", "inline"]
 
@@ -51,7 +53,8 @@ class _Sweep:
 
         What none of them starts from need not be pretrained.
         """
-        trials = [spec for spec in self.plan.trials if self.ledger.state(spec) is not TrialState.DONE]
+        states = zip(self.plan.trials, self.ledger.each(self.ledger.state, self.plan.trials), strict=True)
+        trials = [spec for spec, state in states if state is not TrialState.DONE]
         needed = {start for spec in trials for start in spec.depends_on}
         return [*(spec for spec in self.plan.pretraining if self._is_wanted(spec, needed)), *trials]
 
@@ -90,7 +93,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         SweepInterruptedError: The sweep was stopped by a signal.
     """
     started_s = time.monotonic()
-    ledger = Ledger(Path(config.output).absolute())
+    ledger = Ledger(place(config.output).absolute())
     sweep = _Sweep(
         config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose
     )
@@ -132,17 +135,19 @@ def _nothing_half_written(ledger: Ledger) -> Iterator[None]:
     try:
         yield
     except InputError:
-        if fresh and not ledger.files.trials.exists():
-            shutil.rmtree(ledger.output, ignore_errors=True)
+        if fresh and not exists(ledger.files.trials):
+            remove_tree(ledger.output)
         raise
 
 
-def _made(folder: Path) -> bool:
+def _made(folder: AnyPath) -> bool:
     """Make the folder; False when it was there, perhaps made by another driver a moment ago.
 
     Raises:
         InputError: It cannot be made, or nothing can be written into it.
     """
+    if not isinstance(folder, Path):
+        return not exists(folder)
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -188,7 +193,7 @@ def _placed_on_ray(
         jobs = _ready(sweep, pending, resources)
         schedule = RaySchedule(
             sweep=sweep.ledger.sweep_id(),
-            storage=sweep.ledger.output / ".ray",
+            storage=_ray_storage(sweep.ledger),
             resources=resources,
             max_failures=sweep.config.resources.max_failures,
         )
@@ -198,6 +203,12 @@ def _placed_on_ray(
                 run_on_ray(wave, schedule, run=sweep.run, listener=listener)
 
         yield execute
+
+
+def _ray_storage(ledger: Ledger) -> Path:
+    """Ray's own state, of which nothing is needed again; no results go through it."""
+    output = ledger.output
+    return output / ".ray" if isinstance(output, Path) else scratch_folder() / "ray" / ledger.sweep_id()
 
 
 def _waves(jobs: Sequence[TrialJob]) -> list[list[TrialJob]]:

@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,6 +22,8 @@ from dgsweep.records.atomic import file_sha256
 from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.provenance import collect
+from dgsweep.storage.files import exists, make_folder
+from dgsweep.storage.place import AnyPath, place
 from dgsweep.training.checkpoint import FINAL
 from dgsweep.training.loop import Training, TrainTask, load_trained, train
 from dgsweep.training.runtime import Runtime
@@ -103,7 +104,7 @@ def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -
     )
 
 
-def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
+def _start(spec: TrialSpec, ledger: Ledger) -> AnyPath | None:
     """Where the weights lie that the trial starts from; None where the seed decides.
 
     Raises:
@@ -115,7 +116,7 @@ def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
         return None
     (needed,) = spec.depends_on
     final = ledger.paths(needed).final_weights
-    if not final.exists():
+    if not exists(final):
         raise _unmet(ledger, needed, "pretraining that it starts from")
     return final
 
@@ -142,8 +143,8 @@ def _unmet(ledger: Ledger, needed: str, what: str) -> TrialFailedError:
     return TrialFailedError(f"the {what} ({needed}): {cause}", kind="dependency")
 
 
-def _given_weights(spec: TrialSpec) -> Path:
-    weights = Path(spec.given["checkpoint"])
+def _given_weights(spec: TrialSpec) -> AnyPath:
+    weights = place(spec.given["checkpoint"])
     if file_sha256(weights) != spec.given["sha256"]:
         raise TrialFailedError(f"{weights}: not, or no longer, the weights that were planned", kind="dependency")
     return weights
@@ -168,7 +169,7 @@ def _scores(
     left = [task for task in runtime.share(tasks) if not partial.has(task.case.info.case_id)]
     alone = replace(runtime, rank=0, world_size=1)
     for folder in (paths.predictions, paths.checkpoint):  # scores of a case are kept beside the weights until the end
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     for number, (task, rows) in enumerate(_scored(training, spec, left, ledger, job, alone), start=1):
         partial.add(task.case.info.case_id, rows)
         mine.extend(rows)
@@ -182,7 +183,9 @@ def _scored(
 ) -> Iterator[tuple[ScoreTask, list[Row]]]:
     if spec.phase == "zero_shot":
         leader = _leader(spec, ledger, runtime)
-        return score_zero_shot(training.ctx, spec, tasks, ZeroShotPlace(cache=job.cache, leader=leader), runtime)
+        return score_zero_shot(
+            training.ctx, spec, tasks, ZeroShotPlace(cache=PreprocessCache(job.cache), leader=leader), runtime
+        )
     return score_cases(training.ctx, spec, tasks, PreprocessCache(job.cache), runtime)
 
 

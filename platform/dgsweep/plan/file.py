@@ -1,15 +1,14 @@
 """plan.json: reviewable, diffable, written atomically."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from dgsweep.errors import PlanError, Problem
 from dgsweep.plan.trial import Plan, Refusal, Split, TrialSpec, content_id
+from dgsweep.storage.files import read_bytes, write_bytes
+from dgsweep.storage.place import AnyPath
 
 FORMAT = 1
 
@@ -90,32 +89,23 @@ def _line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def write_plan(plan: Plan, path: Path) -> None:
+def write_plan(plan: Plan, path: AnyPath) -> None:
     """Write plan.json: whole or not at all, whatever happens meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = _lines(plan_to_json(plan))
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, _lines(plan_to_json(plan)).encode())
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: AnyPath) -> Plan:
     """Read plan.json.
 
     Raises:
         PlanError: when it is missing, damaged or of another format.
     """
     try:
-        return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
+        return plan_from_json(json.loads(read_bytes(path)))
     except OSError as error:
-        problem = Problem(where=str(path), found=f"cannot be read: {error.strerror}", fix="run `dgsweep run` first")
+        problem = Problem(
+            where=str(path), found=f"cannot be read: {error.strerror or error}", fix="run `dgsweep run` first"
+        )
         raise PlanError("there is no plan", [problem]) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = Problem(

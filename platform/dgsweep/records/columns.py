@@ -2,14 +2,15 @@
 
 import io
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dgsweep.records.atomic import RecordError, write_bytes
+from dgsweep.records.atomic import RecordError
+from dgsweep.storage.files import read_bytes, write_bytes
+from dgsweep.storage.place import AnyPath
 
 _TEXT, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
@@ -65,7 +66,7 @@ _MAY_BE_MISSING = {"variant", "prompt"}
 """Text columns that are empty for the plain setting; a real number is missing where its metric is not defined."""
 
 
-def write_case_rows(path: Path, frame: pd.DataFrame) -> None:
+def write_case_rows(path: AnyPath, frame: pd.DataFrame) -> None:
     """Write cases.parquet atomically, in the order of CASE_COLUMNS.
 
     Raises:
@@ -80,7 +81,7 @@ def write_case_rows(path: Path, frame: pd.DataFrame) -> None:
     _write(path, table)
 
 
-def write_curve_rows(path: Path, frame: pd.DataFrame) -> None:
+def write_curve_rows(path: AnyPath, frame: pd.DataFrame) -> None:
     """Write curves.parquet atomically, in the order of CURVE_COLUMNS.
 
     Raises:
@@ -89,7 +90,7 @@ def write_curve_rows(path: Path, frame: pd.DataFrame) -> None:
     _write(path, _table(path, frame, CURVE_SCHEMA))
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: AnyPath) -> pd.DataFrame:
     """Read either file; a real number that is not defined is NaN.
 
     Raises:
@@ -98,10 +99,10 @@ def read_rows(path: Path) -> pd.DataFrame:
     return as_frame([read_table(path)])
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: AnyPath) -> pa.Table:
     """Read either file without pandas, which takes most of the time of a small one; RecordError as `read_rows`."""
     try:
-        return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
+        return pq.ParquetFile(pa.BufferReader(read_bytes(path))).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise RecordError(f"{path}: cannot be read ({error}); run the sweep again to score it anew") from error
 
@@ -118,7 +119,7 @@ def empty_rows(schema: Any) -> pd.DataFrame:
     return frame
 
 
-def _table(path: Path, frame: pd.DataFrame, schema: Any) -> Any:
+def _table(path: AnyPath, frame: pd.DataFrame, schema: Any) -> Any:
     found, expected = set(frame.columns), set(schema.names)
     problems = [f"column {name!r} is missing" for name in schema.names if name not in found]
     problems += [f"column {name!r} is unknown" for name in frame.columns if name not in expected]
@@ -141,12 +142,12 @@ def _unknown_roles(frame: pd.DataFrame) -> list[str]:
     return [f"role {role!r} is unknown, expected one of {', '.join(CASE_ROLES)}" for role in unknown]
 
 
-def _refuse(path: Path, problems: Iterable[str]) -> None:
+def _refuse(path: AnyPath, problems: Iterable[str]) -> None:
     if listed := list(problems):
         raise RecordError("\n".join([f"{path}: not written", *(f"  - {problem}" for problem in listed)]))
 
 
-def _write(path: Path, table: Any) -> None:
+def _write(path: AnyPath, table: Any) -> None:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     write_bytes(path, buffer.getvalue())

@@ -1,6 +1,6 @@
 """Tables over the trials of a plan, read from the ledger's files."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -36,11 +36,11 @@ def for_spec(rows: pd.DataFrame, spec: TrialSpec, case_ids: Sequence[str]) -> pd
     return kept.assign(trial=spec.trial, panel=spec.panel)
 
 
-def scores_of(specs: Sequence[TrialSpec], paths: Callable[[str], TrialPaths]) -> pd.DataFrame:
+def scores_of(specs: Sequence[TrialSpec], tables: Sequence[pa.Table]) -> pd.DataFrame:
     """Rows of the wanted cases of done trials, in the order of the trials, named as their plan names them now."""
     if not specs:
         return no_cases()
-    rows = as_frame([read_table(paths(spec.trial_id).cases) for spec in specs])
+    rows = as_frame(tables)
     wanted = pd.Series(False, index=rows.index)
     for case_ids, trial_ids in _by_cases(specs):
         wanted |= rows["trial_id"].isin(trial_ids) & rows["case_id"].isin(case_ids)
@@ -59,23 +59,23 @@ def _by_cases(specs: Sequence[TrialSpec]) -> list[tuple[list[str], list[str]]]:
     return [(list(case_ids), trial_ids) for case_ids, trial_ids in groups.items()]
 
 
-def curves_of(paths: Iterable[TrialPaths]) -> pd.DataFrame:
-    """Curves of many trials, `trial_id` in front; those that cannot be read are left out."""
-    read = {place.root.name: table for place in paths if (table := _table_or_none(place)) is not None}
-    filled = {name: table for name, table in read.items() if len(table)}
+def curves_or_none(paths: TrialPaths) -> pa.Table | None:
+    """Points of one trial; None where they cannot be read."""
+    try:
+        return read_table(paths.curves)
+    except RecordError:
+        return None
+
+
+def curves_of(tables: Mapping[str, pa.Table]) -> pd.DataFrame:
+    """Curves of many trials by id, `trial_id` in front."""
+    filled = {trial_id: table for trial_id, table in tables.items() if len(table)}
     if not filled:
         return no_curves()
     frame = as_frame(list(filled.values()))
     names = pd.Series(list(filled)).repeat([len(table) for table in filled.values()])
     frame.insert(0, "trial_id", names.to_numpy())
     return frame
-
-
-def _table_or_none(paths: TrialPaths) -> pa.Table | None:
-    try:
-        return read_table(paths.curves)
-    except RecordError:
-        return None
 
 
 def states_frame(found: Iterable[tuple[TrialSpec, TrialStatus]]) -> pd.DataFrame:

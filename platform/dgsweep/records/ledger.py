@@ -1,10 +1,10 @@
 """The ledger: one folder per trial, written file by file, atomically, with DONE last. The truth of a sweep."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pandas as pd
@@ -12,24 +12,30 @@ import pandas as pd
 from dgsweep.plan.file import read_plan, write_plan
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records import frames
-from dgsweep.records.atomic import RecordError, file_sha256, read_json, remove_leftovers, write_bytes, write_json
-from dgsweep.records.columns import read_rows, write_case_rows, write_curve_rows
+from dgsweep.records.atomic import RecordError, file_sha256, read_json, remove_leftovers, write_json
+from dgsweep.records.columns import read_rows, read_table, write_case_rows, write_curve_rows
 from dgsweep.records.lock import driver_lock
 from dgsweep.records.paths import SweepPaths, TrialPaths
 from dgsweep.records.provenance import utc_now
 from dgsweep.records.state import SEALED, TrialState, TrialStatus, judge, read_progress, read_seal, valid_scores
+from dgsweep.storage.files import StorageError, create_bytes, exists, make_folder, read_bytes, remove_file
+from dgsweep.storage.place import AnyPath, is_remote, place
 
 _CREATED = "created"
+READERS = 32
+"""Requests to an object store at a time."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Ledger:
     """Files of one sweep. Any number of processes may read; one process at a time writes a trial."""
 
-    def __init__(self, output: Path) -> None:
-        self.files = SweepPaths(Path(output))
+    def __init__(self, output: AnyPath | str) -> None:
+        self.files = SweepPaths(place(output))
 
     @property
-    def output(self) -> Path:
+    def output(self) -> AnyPath:
         """Folder of the sweep."""
         return self.files.output
 
@@ -39,9 +45,9 @@ class Ledger:
 
     def sweep_id(self) -> str:
         """Random name of this output folder, made on first use; it stays when the folder is moved."""
-        if not self.files.sweep_id.exists():
-            write_bytes(self.files.sweep_id, uuid4().hex.encode())
-        return self.files.sweep_id.read_text(encoding="ascii").strip()
+        if not exists(self.files.sweep_id):
+            create_bytes(self.files.sweep_id, uuid4().hex.encode())
+        return read_bytes(self.files.sweep_id).decode("ascii").strip()
 
     def write_plan(self, plan: Plan) -> None:
         """Write plan.json."""
@@ -73,7 +79,7 @@ class Ledger:
         The spec.json of a finished trial stays until `finish`, so that a kill in between loses no score.
         """
         paths = self.paths(spec.trial_id)
-        paths.root.mkdir(parents=True, exist_ok=True)
+        make_folder(paths.root)
         remove_leftovers(paths.root)
         if not read_seal(paths).intact:
             self._write_spec(spec)
@@ -85,15 +91,18 @@ class Ledger:
         write_json(self.paths(trial_id).heartbeat, {**progress, "time": time.time()}, durable=False)
 
     def progress(self, trial_id: str) -> dict[str, Any]:
-        """Last heartbeat of a trial; {} when there is none."""
-        return read_progress(self.paths(trial_id))
+        """Last heartbeat of a trial; {} when there is none, or the store does not answer now."""
+        try:
+            return read_progress(self.paths(trial_id))
+        except StorageError:
+            return {}
 
     def fail(self, trial_id: str, cause: str, kind: str = "error", traceback: str = "") -> None:
         """Note that a trial failed. `kind` is nan_loss, out_of_memory, error, or pruned when a scheduler stopped it."""
         paths = self.paths(trial_id)
         record = {"trial_id": trial_id, "kind": kind, "cause": cause, "traceback": traceback, "time": utc_now()}
         write_json(paths.failed, record)
-        paths.heartbeat.unlink(missing_ok=True)
+        remove_file(paths.heartbeat)
 
     def failure(self, trial_id: str) -> dict[str, Any]:
         """What `fail` noted; {} when the trial did not fail."""
@@ -101,7 +110,7 @@ class Ledger:
 
     def clear_failure(self, trial_id: str) -> None:
         """Forget a failure, because the trial runs again."""
-        self.paths(trial_id).failed.unlink(missing_ok=True)
+        remove_file(self.paths(trial_id).failed)
 
     def write_curves(self, trial_id: str, curves: pd.DataFrame) -> None:
         """Write curves.parquet; RecordError when its columns are not CURVE_COLUMNS."""
@@ -142,7 +151,7 @@ class Ledger:
         done = {"trial_id": trial_id, "score_shas": dict(spec.score_shas), "sha256": checksums, "finished": utc_now()}
         write_json(paths.done, done)
         self.clear_failure(trial_id)
-        paths.heartbeat.unlink(missing_ok=True)
+        remove_file(paths.heartbeat)
 
     def state(self, spec: TrialSpec) -> TrialState:
         """State of a trial against what `spec` wants of it."""
@@ -159,14 +168,21 @@ class Ledger:
             return frames.no_cases()
         return frames.for_spec(read_rows(paths.cases), spec, valid)
 
+    def each(self, read: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """What `read` tells of each item, in order; of an object store many are asked for at a time."""
+        if not is_remote(self.output):
+            return [read(item) for item in items]
+        with ThreadPoolExecutor(READERS) as readers:
+            return list(readers.map(read, items))
+
     def states(self, plan: Plan) -> pd.DataFrame:
         """One row per trial of the plan: `frames.STATE_COLUMNS`."""
-        return frames.states_frame([(spec, self.status(spec)) for spec in plan.all_trials])
+        return frames.states_frame(zip(plan.all_trials, self.each(self.status, plan.all_trials), strict=True))
 
     def cases_frame(self, plan: Plan) -> pd.DataFrame:
         """Scores of every done trial of the plan, of wanted cases only: CASE_COLUMNS."""
-        done = [spec for spec in plan.trials if self.state(spec) is TrialState.DONE]
-        return frames.scores_of(done, self.paths)
+        done = self._done(plan.trials)
+        return frames.scores_of(done, self.each(lambda spec: read_table(self.paths(spec.trial_id).cases), done))
 
     def curves_frame(self, plan: Plan, *, unfinished: bool = False) -> pd.DataFrame:
         """Curves of every done trial of the plan, pretraining too: `trial_id` and CURVE_COLUMNS.
@@ -175,8 +191,15 @@ class Ledger:
             plan: The plan.
             unfinished: Take the curves of trials that are not done, too.
         """
-        wanted = [spec for spec in plan.all_trials if unfinished or self.state(spec) is TrialState.DONE]
-        return frames.curves_of(self.paths(spec.trial_id) for spec in wanted)
+        wanted = plan.all_trials if unfinished else self._done(plan.all_trials)
+        tables = self.each(lambda spec: frames.curves_or_none(self.paths(spec.trial_id)), wanted)
+        return frames.curves_of(
+            {spec.trial_id: table for spec, table in zip(wanted, tables, strict=True) if table is not None}
+        )
+
+    def _done(self, specs: Sequence[TrialSpec]) -> list[TrialSpec]:
+        states = zip(specs, self.each(self.state, specs), strict=True)
+        return [spec for spec, state in states if state is TrialState.DONE]
 
     def _write_spec(self, spec: TrialSpec) -> None:
         """Write spec.json unless it says the same already, keeping the date of the first time."""

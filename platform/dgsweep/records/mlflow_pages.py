@@ -3,7 +3,6 @@
 import json
 import time
 from datetime import datetime
-from pathlib import Path
 
 import pandas as pd
 import yaml
@@ -15,6 +14,8 @@ from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_content import MAX_TEXT, curve_points, trial_metrics, trial_params, trial_tags
 from dgsweep.records.mlflow_store import RECORD_TAG, MlflowStore, RunBody, RunHead, RunKey, without_password
 from dgsweep.records.state import TrialState
+from dgsweep.storage.files import read_bytes
+from dgsweep.storage.place import AnyPath
 
 SWEEP = RunKey(kind="sweep", key="")
 _CAUSE_TAG = "dgsweep.cause"
@@ -134,8 +135,11 @@ def _last_step(cases: pd.DataFrame) -> int:
     return int(cases["step"].max()) if len(cases) else 0
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+def _text(path: AnyPath) -> str:
+    try:
+        return read_bytes(path).decode()
+    except FileNotFoundError:
+        return ""
 
 
 def _ms(stamp: str) -> int:

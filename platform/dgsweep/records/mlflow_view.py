@@ -14,6 +14,7 @@ from dgsweep.records.atomic import RecordError, write_json
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_names import live_name
 from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote, without_password
+from dgsweep.storage.place import AnyPath
 
 RETRY_AFTER_S, RETRY_AFTER_AT_MOST_S = 60.0, 900.0
 """How long a store that did not answer is left alone; twice as long after each further time."""
@@ -34,7 +35,7 @@ class MlflowView:
     No method raises when the tracking store fails: it warns once, and `sync` repairs what was missed.
     """
 
-    def __init__(self, uri: str, experiment: str, output: Path) -> None:
+    def __init__(self, uri: str, experiment: str, output: AnyPath) -> None:
         self._uri = uri
         self._experiment = experiment
         self._ledger = Ledger(output)

@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from dgsweep.records.atomic import RecordError
+from dgsweep.storage.files import names
+from dgsweep.storage.place import AnyPath
 
 _TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _UNSAFE = re.compile(r"[/\\%:\x00-\x1f]|^\.")
@@ -14,35 +15,40 @@ _UNSAFE = re.compile(r"[/\\%:\x00-\x1f]|^\.")
 class SweepPaths:
     """Files of one output folder."""
 
-    output: Path
+    output: AnyPath
 
     @property
-    def plan(self) -> Path:
+    def plan(self) -> AnyPath:
         """The plan that was run last."""
         return self.output / "plan.json"
 
     @property
-    def sweep_id(self) -> Path:
+    def sweep_id(self) -> AnyPath:
         """Random name of this output folder, made once; MLflow runs carry it."""
         return self.output / "sweep_id"
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> AnyPath:
         """Held by the one driver that may write here."""
         return self.output / "driver.lock"
 
     @property
-    def driver(self) -> Path:
+    def driver(self) -> AnyPath:
         """Who holds the lock, for the message to a second driver."""
         return self.output / "driver.json"
 
     @property
-    def mlflow(self) -> Path:
+    def lease(self) -> AnyPath:
+        """Folder of the lease, by which drivers of several machines are kept apart."""
+        return self.output / "driver.lease"
+
+    @property
+    def mlflow(self) -> AnyPath:
         """MLflow run ids of the parent, the trials and the summaries."""
         return self.output / "mlflow.json"
 
     @property
-    def trials(self) -> Path:
+    def trials(self) -> AnyPath:
         """Folder of all trials."""
         return self.output / "trials"
 
@@ -61,62 +67,62 @@ class SweepPaths:
 class TrialPaths:
     """Files of one trial."""
 
-    root: Path
+    root: AnyPath
 
     @property
-    def spec(self) -> Path:
+    def spec(self) -> AnyPath:
         """What was trained and scored."""
         return self.root / "spec.json"
 
     @property
-    def curves(self) -> Path:
+    def curves(self) -> AnyPath:
         """Values over training steps."""
         return self.root / "curves.parquet"
 
     @property
-    def cases(self) -> Path:
+    def cases(self) -> AnyPath:
         """One row per scored case and structure."""
         return self.root / "cases.parquet"
 
     @property
-    def provenance(self) -> Path:
+    def provenance(self) -> AnyPath:
         """Versions, hardware, times."""
         return self.root / "provenance.json"
 
     @property
-    def checkpoint(self) -> Path:
+    def checkpoint(self) -> AnyPath:
         """Folder of the checkpoint."""
         return self.root / "checkpoint"
 
     @property
-    def final_weights(self) -> Path:
+    def final_weights(self) -> AnyPath:
         """Weights of the finished training."""
         return self.checkpoint / "final.pt"
 
     @property
-    def predictions(self) -> Path:
+    def predictions(self) -> AnyPath:
         """Folder of the kept masks."""
         return self.root / "predictions"
 
     @property
-    def done(self) -> Path:
+    def done(self) -> AnyPath:
         """Written last: the trial is finished and these are the checksums of its files."""
         return self.root / "DONE"
 
     @property
-    def heartbeat(self) -> Path:
+    def heartbeat(self) -> AnyPath:
         """Sign of life of the process that runs the trial."""
         return self.root / "heartbeat.json"
 
     @property
-    def failed(self) -> Path:
+    def failed(self) -> AnyPath:
         """Why the trial failed."""
         return self.root / "failed.json"
 
-    def prediction(self, case_id: str) -> Path:
+    def prediction(self, case_id: str) -> AnyPath:
         """Mask of one case; characters of the case id that could leave the folder are written as %XX."""
         return self.predictions / f"{_UNSAFE.sub(lambda match: f'%{ord(match[0]):02X}', case_id)}.nii.gz"
 
     def has_checkpoint(self) -> bool:
         """Whether anything was kept from which the trial can go on."""
-        return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
+        return bool(names(self.checkpoint))

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +12,8 @@ from dgsweep.analysis.statistics import Bootstrap
 from dgsweep.errors import InputError, Problem
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
+from dgsweep.storage.files import exists, read_bytes
+from dgsweep.storage.place import AnyPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +54,20 @@ class Evidence:
         return len({spec.network for spec in self.plan.trials}) > 1
 
 
-def read_evidence(output: Path) -> Evidence:
+def read_evidence(output: AnyPath) -> Evidence:
     """Read the ledger under `output`.
 
     Raises:
         InputError: there is no plan.json there.
     """
     ledger = Ledger(output)
-    if not ledger.files.plan.is_file():
+    if not exists(ledger.files.plan):
         problem = Problem(where=str(output), found="no plan.json", fix="name the output folder of a sweep that was run")
         raise InputError("no sweep to report on", [problem])
     plan = ledger.read_plan()
     specs = {spec.trial_id: spec for spec in plan.all_trials}
     states = ledger.states(plan)
-    done = states.loc[states["state"] == "done", "trial_id"]
+    done = list(states.loc[states["state"] == "done", "trial_id"])
     return Evidence(
         ledger=ledger,
         plan=plan,
@@ -74,7 +75,7 @@ def read_evidence(output: Path) -> Evidence:
         states=_named(states, specs, ledger),
         cases=ledger.cases_frame(plan),
         curves=ledger.curves_frame(plan, unfinished=True),
-        provenance={trial_id: ledger.provenance(trial_id) for trial_id in done},
+        provenance=dict(zip(done, ledger.each(ledger.provenance, done), strict=True)),
         files=_case_files(output / "cases.json"),
         bootstrap=_bootstrap(plan.config.get("metrics") or {}),
     )
@@ -86,7 +87,7 @@ def _named(states: pd.DataFrame, specs: Mapping[str, TrialSpec], ledger: Ledger)
         arm=[arm_name(specs[trial_id]) for trial_id in ids],
         source_set=[_shown_sources(specs[trial_id]) for trial_id in ids],
         phase=[specs[trial_id].phase for trial_id in ids],
-        kind=[str(ledger.failure(trial_id).get("kind", "")) for trial_id in ids],
+        kind=[str(failure.get("kind", "")) for failure in ledger.each(ledger.failure, ids)],
     )
 
 
@@ -95,10 +96,11 @@ def _shown_sources(spec: TrialSpec) -> str:
     return f"images alone of {spec.sources_label}" if spec.phase == "pretrain" else spec.sources_label
 
 
-def _case_files(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.is_file():
+def _case_files(path: AnyPath) -> dict[str, dict[str, Any]]:
+    try:
+        plain = json.loads(read_bytes(path))
+    except FileNotFoundError:
         return {}
-    plain = json.loads(path.read_text(encoding="utf-8"))
     return {str(case_id): dict(entry) for case_id, entry in plain.items()}
 
 

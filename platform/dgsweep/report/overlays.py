@@ -1,10 +1,12 @@
 """Best, median and worst case per method and domain: three slices through the reference, both outlines on the image."""
 
 import base64
+import gzip
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.texts import method_name, number
+from dgsweep.storage.files import exists, read_bytes
+from dgsweep.storage.place import AnyPath, place
 
 MOST = 90
 """Pictures in one page; more make it too heavy for a phone."""
@@ -74,7 +78,7 @@ def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
 def _with_prediction(cases: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     """The ranked cases whose mask exists."""
     paths = [evidence.ledger.paths(str(row.trial_id)).prediction(str(row.case_id)) for row in cases.itertuples()]
-    kept = cases.assign(path=[str(path) for path in paths], kept=[path.is_file() for path in paths])
+    kept = cases.assign(path=[str(path) for path in paths], kept=evidence.ledger.each(exists, paths))
     return kept[kept["kept"]].assign(is_home=kept["role"] == "in_domain")
 
 
@@ -109,17 +113,24 @@ def _picture(row: "pd.Series[str]", evidence: Evidence) -> str:
     values = [(files.get("label_values") or {}).get(name, value) for name, value in known.items()]
     image, spacing = _read(Path(files.get("image") or ""))
     label, _ = _read(Path(files.get("label") or ""))
-    mask, _ = _read(Path(str(row["path"])))
+    mask, _ = _read(place(str(row["path"])))
     if not image.shape == label.shape == mask.shape:
         raise ValueError(f"image {image.shape}, label {label.shape}, mask {mask.shape} voxels")
     return draw(image, np.isin(label, values), mask > 0, spacing)
 
 
-def _read(path: Path) -> tuple[Array, tuple[float, float, float]]:
+def _loaded(path: AnyPath) -> Any:
+    """A mask that lies in an object store is read as a whole."""
+    if isinstance(path, Path):
+        return nib.load(path)
+    return nib.Nifti1Image.from_bytes(gzip.decompress(read_bytes(path)))
+
+
+def _read(path: AnyPath) -> tuple[Array, tuple[float, float, float]]:
     """Voxels (x, y, z) in RAS order and their size in mm."""
-    if not path.is_file():
+    if not exists(path):
         raise FileNotFoundError(f"{path.name or 'the file'} is not where it was when the sweep ran")
-    canonical = nib.as_closest_canonical(nib.load(path))
+    canonical = nib.as_closest_canonical(_loaded(path))
     voxels = np.asarray(canonical.dataobj, dtype=np.float32)
     if voxels.ndim != 3:
         raise ValueError(f"{path.name} has {voxels.ndim} axes, 3 expected")
@@ -138,8 +149,8 @@ def draw(
     centre = np.argwhere(shown).mean(axis=0).round().astype(int) if shown.any() else np.array(image.shape) // 2
     low, high = np.percentile(image, [1, 99.5])
     figure = Figure(figsize=(6.0, 2.1), dpi=100, facecolor="black")
-    for place, (axis, name) in enumerate(AXES):
-        axes = figure.add_axes((place / 3 + 0.005, 0.02, 1 / 3 - 0.01, 0.86), frame_on=False, xticks=[], yticks=[])
+    for column, (axis, name) in enumerate(AXES):
+        axes = figure.add_axes((column / 3 + 0.005, 0.02, 1 / 3 - 0.01, 0.86), frame_on=False, xticks=[], yticks=[])
         box = _window(image.shape, spacing_mm, centre, shown)
         planes = [
             np.take(volume[box], centre[axis] - box[axis].start, axis=axis).T

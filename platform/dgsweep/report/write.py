@@ -1,27 +1,26 @@
 """Write the report: one page that opens anywhere without a network, and its tables as CSV beside it."""
 
-from pathlib import Path
-
 import pandas as pd
 
-from dgsweep.records.atomic import write_bytes
 from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.page import render
 from dgsweep.report.panels import Panel, panels
 from dgsweep.report.totals import cost_table
+from dgsweep.storage.files import write_bytes
+from dgsweep.storage.place import AnyPath, place
 
 
-def write_report(output: Path, *, images: bool = True) -> Path:
-    """Write `<output>/report/report.html` and `<output>/report/tables/*.csv` from the ledger; the page's path.
+def write_report(output: AnyPath, *, images: bool = True, to: AnyPath | None = None) -> AnyPath:
+    """Write `report.html` and `tables/*.csv` from the ledger into `to`, or `<output>/report`; the page's path.
 
     With `images` False no picture of a patient enters the page.
 
     Raises:
         InputError: there is no sweep under `output`.
     """
-    evidence = read_evidence(Path(output))
+    evidence = read_evidence(place(output))
     found = panels(evidence)
-    folder = Path(output) / "report"
+    folder = place(output) / "report" if to is None else to
     for name, table in csv_tables(evidence, found).items():
         write_bytes(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     page = folder / "report.html"

@@ -1,5 +1,6 @@
 """Checkpoints: written beside and renamed, so that a killed run always finds a whole one; never a foreign pickle."""
 
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +10,20 @@ from typing import Any
 import torch
 
 from dgsweep.errors import CaseError
+from dgsweep.storage.files import exists, read_bytes, write_bytes
+from dgsweep.storage.place import AnyPath
 
 LAST = "last.pt"
 FINAL = "final.pt"
 
 
-def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write tensors, numbers and strings to `path` atomically: temporary file, fsync, rename."""
+def save_checkpoint(state: dict[str, Any], path: AnyPath) -> None:
+    """Write tensors, numbers and strings to `path` atomically: temporary file, fsync, rename; or one put."""
+    if not isinstance(path, Path):
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_bytes(path, content.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in path.parent.glob(f".{path.name}.*"):  # left by a run that was killed; only one run writes here
         stale.unlink(missing_ok=True)
@@ -27,16 +35,17 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+def load_checkpoint(path: AnyPath, device: torch.device) -> dict[str, Any] | None:
     """The state at `path`, or None when there is none.
 
     Raises:
         CaseError: the file is no checkpoint of ours (damaged, or it holds objects that are not loaded).
     """
-    if not path.exists():
+    if not exists(path):
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        source = path if isinstance(path, Path) else io.BytesIO(read_bytes(path))
+        state: dict[str, Any] = torch.load(source, map_location=device, weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
         cause = "it holds more than tensors and numbers, or no checkpoint at all"  # torch's text advises an unsafe load
         cause = cause if isinstance(error, UnpicklingError) else str(error)
@@ -46,7 +55,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     return state
 
 
-def check_network(saved: Mapping[str, Any], path: Path, wanted: Mapping[str, Any]) -> None:
+def check_network(saved: Mapping[str, Any], path: AnyPath, wanted: Mapping[str, Any]) -> None:
     """Refuse the weights of another backbone before they are loaded; `wanted` and saved are name and options.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +10,8 @@ from dgsweep.data.cache import CachedCase
 from dgsweep.errors import TrialFailedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
+from dgsweep.storage.files import exists, remove_file
+from dgsweep.storage.place import AnyPath
 from dgsweep.training.assemble import build_context
 from dgsweep.training.checkpoint import FINAL, LAST, check_network, load_checkpoint, save_checkpoint
 from dgsweep.training.curves import Curves
@@ -33,9 +34,9 @@ class TrainTask:
     val: tuple[CachedCase, ...]
     unlabelled: tuple[CachedCase, ...] = ()
     """Scans without their labels, for a method that learns from them."""
-    checkpoints: Path
+    checkpoints: AnyPath
     """Folder of the trial's checkpoints."""
-    start: Path | None = None
+    start: AnyPath | None = None
     """Final checkpoint of the pretraining that the network starts from."""
     runtime: Runtime
 
@@ -73,16 +74,16 @@ def train(task: TrainTask) -> Training:
     return training
 
 
-def load_trained(spec: TrialSpec, checkpoints: Path, runtime: Runtime) -> Training | None:
+def load_trained(spec: TrialSpec, checkpoints: AnyPath, runtime: Runtime) -> Training | None:
     """A finished training, or None."""
-    if not (checkpoints / FINAL).exists():
+    if not exists(checkpoints / FINAL):
         return None
     return train(TrainTask(spec=spec, train=(), val=(), checkpoints=checkpoints, runtime=runtime))
 
 
 def _starting_weights(task: TrainTask) -> dict[str, Any] | None:
     """Weights of the pretrained network; None where the seed decides, and where the training is under way already."""
-    if task.start is None or (task.checkpoints / FINAL).exists() or (task.checkpoints / LAST).exists():
+    if task.start is None or exists(task.checkpoints / FINAL) or exists(task.checkpoints / LAST):
         return None
     saved = load_checkpoint(task.start, task.runtime.device)
     if saved is None:
@@ -187,4 +188,4 @@ def _save_final(training: Training, task: TrainTask) -> None:
     state = _state(training, task.spec)
     del state["context"]["optimizer"]
     save_checkpoint(state, task.checkpoints / FINAL)
-    (task.checkpoints / LAST).unlink(missing_ok=True)
+    remove_file(task.checkpoints / LAST)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from dgsweep.data.manifest import Case
 from dgsweep.method.context import Context
 from dgsweep.metrics import score_labels
 from dgsweep.plan.trial import TrialSpec
+from dgsweep.storage.place import AnyPath
 from dgsweep.training.inference import predict_probabilities
 from dgsweep.training.runtime import Runtime
 
@@ -31,11 +31,11 @@ class ScoreTask:
     domain: str
     role: str
     """val, in_domain or target."""
-    prediction: Path
+    prediction: AnyPath
     """Where its mask goes."""
 
 
-def score_tasks(spec: TrialSpec, cases: Mapping[str, Case], prediction: Callable[[str], Path]) -> list[ScoreTask]:
+def score_tasks(spec: TrialSpec, cases: Mapping[str, Case], prediction: Callable[[str], AnyPath]) -> list[ScoreTask]:
     """Every case that the trial has to score, in a fixed order: val, in-domain test, target."""
     roles = [("val", spec.split.val), ("in_domain", spec.split.test), ("target", spec.split.target)]
     return [

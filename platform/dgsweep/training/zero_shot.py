@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ class Leader:
 class ZeroShotPlace:
     """Where embeddings and preprocessed scans are kept, and who gives the prompts."""
 
-    cache: Path
+    cache: PreprocessCache
     leader: Leader | None = None
     """None: the references do."""
 
@@ -75,7 +74,7 @@ def _predicted(ctx: Context, spec: TrialSpec, task: ScoreTask, place: ZeroShotPl
         case_id=info.case_id,
         spacing_mm=volume.spacing_mm,
         prompts=_prompts(spec, task, volume.native, place) if spec.setting.prompt else {},
-        cache=place.cache / EMBEDDINGS,
+        cache=place.cache.folder / EMBEDDINGS,
     )
     image = torch.from_numpy(volume.array)[None].to(ctx.device)
     with _asked(ctx, request):
@@ -115,7 +114,7 @@ def _reference(task: ScoreTask, native: NativeGrid, classes: Mapping[str, int]) 
     return class_map(read_label(task.case.label, native), task, classes)
 
 
-def _led(leader: Leader, task: ScoreTask, cache: Path) -> np.ndarray:
+def _led(leader: Leader, task: ScoreTask, cache: PreprocessCache) -> np.ndarray:
     """Classes that a trained trial predicts, in closest RAS; no label is opened."""
-    cached = PreprocessCache(cache).image(task.case, leader.spec.preprocessing, task.domain)
+    cached = cache.image(task.case, leader.spec.preprocessing, task.domain)
     return cached.native.to_canonical(predict_mask(leader.ctx, leader.spec, cached))

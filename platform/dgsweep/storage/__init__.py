@@ -1,0 +1,1 @@
+"""Where files lie: folders of this machine, disks that nodes share, and object stores. Knows nothing of sweeps."""
