@@ -25,7 +25,8 @@ AWS_ACCESS_KEY_ID=$(content "$S3_ACCESS_KEY_FILE")
 AWS_SECRET_ACCESS_KEY=$(content "$S3_SECRET_KEY_FILE")
 export PGPASSWORD MLFLOW_AUTH_ADMIN_PASSWORD MLFLOW_FLASK_SERVER_SECRET_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 
-database="postgresql://${DATABASE_USER}@${DATABASE_HOST}:${DATABASE_PORT:-5432}"
+# The driver is named: SQLAlchemy 2.1 would take psycopg 3 for a plain postgresql://
+database="postgresql+psycopg2://${DATABASE_USER}@${DATABASE_HOST}:${DATABASE_PORT:-5432}"
 settings=$(mktemp -d)
 MLFLOW_AUTH_CONFIG_PATH="$settings/basic_auth.ini"
 export MLFLOW_AUTH_CONFIG_PATH MLFLOW_BACKEND_STORE_URI="$database/${DATABASE_NAME}"

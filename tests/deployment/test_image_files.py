@@ -121,8 +121,8 @@ def test_secret_files_are_made_once_and_readable_by_their_owner_alone(tmp_path: 
 
 def test_the_server_says_which_secret_file_is_missing(tmp_path: Path) -> None:
     result = subprocess.run(
-        [str(DOCKER / "mlflow-server.sh")], env={"PATH": "/usr/bin:/bin", "DATABASE_PASSWORD_FILE": str(tmp_path / "x")},
-        capture_output=True, text=True, check=False,
+        [str(DOCKER / "mlflow-server.sh")], capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/bin:/bin", "DATABASE_PASSWORD_FILE": str(tmp_path / "x")},
     )  # fmt: skip
     assert result.returncode == 2
     assert f"secret file {tmp_path / 'x'} is missing" in result.stderr

@@ -130,6 +130,11 @@ def _space_of(name: str, folders: Sequence[Path]) -> SearchSpace:
     return SearchSpace(method=name, distributions=distributions, grid_values=grids)
 
 
+def tracking_of(target: Path, overrides: Sequence[str] = ()) -> str | None:
+    """Tracking address that a sweep file names, with its password; None of an output folder, whose plan has none."""
+    return None if target.is_dir() else anchored(load_sweep(target, overrides), target).tracking.uri
+
+
 def output_of(target: Path, overrides: Sequence[str] = ()) -> Path:
     """Output folder of a sweep, named by the folder itself or by its sweep file with the overrides of its run."""
     if target.is_dir():
