@@ -100,7 +100,7 @@ def _connect(address: str | None, *, verbose: bool) -> str:
         )
         return str(started.dashboard_url or "")
     _require_answer(os.environ.get(ADDRESS_VARIABLE, address) if address == "auto" else address)
-    _use_token_if_there_is_one()
+    use_token_if_there_is_one()
     try:
         return str(ray.init(address=address, **quiet).dashboard_url or "")
     except (ConnectionError, RuntimeError, ValueError, RayError) as failure:
@@ -131,7 +131,7 @@ def _sigterm_kept() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _use_token_if_there_is_one() -> None:
+def use_token_if_there_is_one() -> None:
     """Offer the token where one exists: `ray start` demands it, and clients do not offer it by default."""
     if AUTH_VARIABLE in os.environ:
         return
