@@ -185,10 +185,11 @@ class Services:
         """Start head and one worker; each is ready when the health check of its image says so."""
         path = {"PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT / "methods")]), "OMP_NUM_THREADS": "1"}
         healthy = str(DOCKER / "ray-healthy.sh")
-        for name, more in (("ray-head", [f"--temp-dir={self.ray_folder}/t"]), ("ray-worker", ["--num-cpus=2"])):
+        # A folder for each, as containers have: two nodes in one would remove each other's copies of a job's files.
+        for name, more in (("ray-head", []), ("ray-worker", ["--num-cpus=2"])):
             environment = {**self.environment(name), **path, "RAY_PORT": str(self.ports["ray"])}
-            agent = f"--dashboard-agent-listen-port={free_port()}"
-            started = self.start(name, [*self.command(name), *more, agent], environment)
+            own = [f"--temp-dir={self.ray_folder}/{name}", f"--dashboard-agent-listen-port={free_port()}"]
+            started = self.start(name, [*self.command(name), *more, *own], environment)
             wait_for(name, lambda environment=environment: _succeeds([healthy], environment), started)
 
 

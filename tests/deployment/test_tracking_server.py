@@ -100,6 +100,16 @@ def test_a_run_goes_to_postgres_and_its_artifacts_through_the_server_to_the_s3_s
     connection.close()
 
 
+def test_a_password_in_the_address_is_used_and_not_written(services: Services, tmp_path: Path) -> None:
+    password = services.secret("mlflow_admin_password")
+    address = services.mlflow_url.replace("http://", f"http://admin:{password}@")
+    store = MlflowStore(address, "in-address", "sweep-2")
+    run_id = store.ensure(KEY, RunHead(name="one", tags={}))
+    run = MlflowClient(address).get_run(run_id)
+    assert run.info.experiment_id == store.experiment_id
+    assert password not in str(run.to_dictionary())
+
+
 def test_without_a_password_nothing_is_read(signed_in: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD_FILE")
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")

@@ -14,9 +14,7 @@ from dgsweep.execution.submit import Submission
 from dgsweep.execution.wheel import runtime_packages
 
 ROOT = Path(__file__).parents[2]
-SWEEP = "name: Cross Sequence\ndata: {manifest: scans/manifest.csv}\nmethods: [erm]\n".replace(
-    "Cross Sequence", "cross.seq"
-)
+SWEEP = "name: cross.seq\ndata: {manifest: scans/manifest.csv}\nmethods: [erm]\n"
 
 
 @pytest.fixture

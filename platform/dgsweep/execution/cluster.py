@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -15,7 +14,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dgsweep import __version__
 from dgsweep.errors import InputError, Problem, Problems, ResourceError
-from dgsweep.execution.open_cluster import AUTH_VARIABLE, require_closed, require_token_mode
+from dgsweep.execution.open_cluster import (
+    AUTH_VARIABLE,
+    require_closed,
+    require_token_mode,
+    use_token_if_there_is_one,
+)
 from dgsweep.execution.ray_job import inside_ray_job
 from dgsweep.execution.resources import Node, available_cpus
 
@@ -26,8 +30,6 @@ VERSION_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 10.0
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
-
-TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextmanager
@@ -129,14 +131,6 @@ def _sigterm_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-def use_token_if_there_is_one() -> None:
-    """Offer the token where one exists: `ray start` demands it, and clients do not offer it by default."""
-    if AUTH_VARIABLE in os.environ:
-        return
-    if any(name in os.environ for name in TOKEN_VARIABLES) or (Path.home() / ".ray" / "auth_token").exists():
-        os.environ[AUTH_VARIABLE] = "token"
 
 
 def _unreachable(address: str, failure: BaseException) -> ResourceError:

@@ -1,16 +1,30 @@
 """Refuse a Ray that lets everybody in the network run code: its job API without a token is a remote shell."""
 
 import ipaddress
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 from dgsweep.errors import InputError, Problem
 
 AUTH_VARIABLE = "RAY_AUTH_MODE"
+TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 OVERRIDE = "--allow-open-cluster"
 PROBE_TIMEOUT_S = 10.0
 _NOT_LET_IN = {401, 403, 404}
+
+
+def use_token_if_there_is_one() -> None:
+    """Offer the token where one exists: `ray start` demands it, and clients do not offer it by default.
+
+    Ray's job client reads the mode when `ray` is imported (seen on 2.60), so call this before.
+    """
+    if AUTH_VARIABLE in os.environ:
+        return
+    if any(name in os.environ for name in TOKEN_VARIABLES) or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ[AUTH_VARIABLE] = "token"
 
 
 def require_token_mode(environ: Mapping[str, str]) -> None:

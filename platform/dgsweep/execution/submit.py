@@ -11,27 +11,27 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
-
-from ray.job_submission import JobStatus, JobSubmissionClient
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dgsweep.config.anchor import HOME_VARIABLE
 from dgsweep.config.load import load_sweep
 from dgsweep.config.secrets import holds_password
 from dgsweep.config.umask import UMASK_VARIABLE
 from dgsweep.errors import ConfigError, InputError, Problem, Problems, ResourceError
-from dgsweep.execution.cluster import use_token_if_there_is_one
-from dgsweep.execution.open_cluster import require_closed
+from dgsweep.execution.open_cluster import require_closed, use_token_if_there_is_one
 from dgsweep.execution.prepare import prepare
 from dgsweep.execution.wheel import runtime_packages
 from dgsweep.plan.trial import content_id
 
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient  # imported when the token is chosen: it is read then
+
 SWEEP_FILE = "sweep.yaml"
-GOING_ON = (JobStatus.PENDING, JobStatus.RUNNING)
+PENDING, SUCCEEDED = "PENDING", "SUCCEEDED"
+GOING_ON = (PENDING, "RUNNING")
 POLL_S = 2.0
 _SECRET_NAME = re.compile(r"(?i)(password|passwd|token|secret|credential|api_?key|access_?key)")
 _FILES = ("_FILE", "_PATH")
-_UNREACHABLE = (ConnectionError, RuntimeError, OSError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Sent:
     notes: tuple[str, ...] = field(default=())
 
 
-def submit(wanted: Submission, folder: Path) -> tuple[JobSubmissionClient, Sent]:
+def submit(wanted: Submission, folder: Path) -> tuple["JobSubmissionClient", Sent]:
     """Submit a sweep, unless the same one waits, runs or has succeeded.
 
     Args:
@@ -80,13 +80,13 @@ def submit(wanted: Submission, folder: Path) -> tuple[JobSubmissionClient, Sent]
         require_closed(wanted.address)
     client = _client(wanted.address)
     newest, status = _newest(client, base)
-    if status in GOING_ON or (status == JobStatus.SUCCEEDED and not wanted.again):
+    if status in GOING_ON or (status == SUCCEEDED and not wanted.again):
         done = () if status in GOING_ON else ("nothing is left of it to run; --again submits it all the same",)
-        return client, Sent(submission_id=newest, submitted=False, status=status.value, notes=(*notes, *done))
-    new = base if status is None else _next_id(newest, base)
+        return client, Sent(submission_id=newest, submitted=False, status=status, notes=(*notes, *done))
+    new = _next_id(newest, base) if status else base
     environment = _runtime_environment(wanted, folder)
     accepted = _accepted(client, new, _entry(wanted), environment)
-    return client, Sent(submission_id=new, submitted=accepted, status=JobStatus.PENDING.value, notes=notes)
+    return client, Sent(submission_id=new, submitted=accepted, status=PENDING, notes=notes)
 
 
 def _entry(wanted: Submission) -> str:
@@ -96,7 +96,7 @@ def _entry(wanted: Submission) -> str:
     return shlex.join(command + ["--allow-open-cluster"] * wanted.allow_open)
 
 
-def follow(client: JobSubmissionClient, submission_id: str, stream: TextIO) -> tuple[str, int]:
+def follow(client: "JobSubmissionClient", submission_id: str, stream: TextIO) -> tuple[str, int]:
     """Write a job's output to a stream until it ends; give its status and the exit code of `dgsweep run`."""
     asyncio.run(_tail(client, submission_id, stream))
     while True:  # the log may end before the status is told, and the connection before the job
@@ -106,23 +106,26 @@ def follow(client: JobSubmissionClient, submission_id: str, stream: TextIO) -> t
         time.sleep(POLL_S)
 
 
-async def _tail(client: JobSubmissionClient, submission_id: str, stream: TextIO) -> None:
+async def _tail(client: "JobSubmissionClient", submission_id: str, stream: TextIO) -> None:
     async for lines in client.tail_job_logs(submission_id):
         stream.write(lines)
         stream.flush()
 
 
 def _exit_code(job: Any) -> int:
-    if job.status == JobStatus.SUCCEEDED:
+    if job.status.value == SUCCEEDED:
         return 0
     return job.driver_exit_code if job.driver_exit_code in {1, 2} else 1
 
 
-def _client(address: str) -> JobSubmissionClient:
+def _client(address: str) -> "JobSubmissionClient":
     use_token_if_there_is_one()
+    from ray.exceptions import RayError
+    from ray.job_submission import JobSubmissionClient
+
     try:
         return JobSubmissionClient(address)
-    except _UNREACHABLE as failure:
+    except (RuntimeError, OSError, RayError) as failure:
         lines = str(failure).strip().splitlines() or [type(failure).__name__]
         problem = Problem(
             where=f"address {address}", found=lines[0],
@@ -148,15 +151,15 @@ def _base_id(wanted: Submission) -> tuple[str, tuple[str, ...]]:
     return f"dgsweep-{name}-{where[:12]}", notes
 
 
-def _newest(client: JobSubmissionClient, base: str) -> tuple[str, JobStatus | None]:
-    """Newest submission of a sweep and its status; the base id and None when there is none."""
+def _newest(client: "JobSubmissionClient", base: str) -> tuple[str, str]:
+    """Newest submission of a sweep and its status; the base id and '' when there is none."""
     pattern = re.compile(rf"{re.escape(base)}(?:-(\d+))?")
-    found: dict[int, tuple[str, JobStatus]] = {}
+    found: dict[int, tuple[str, str]] = {}
     for job in client.list_jobs():
         match = pattern.fullmatch(job.submission_id or "")
         if match:
-            found[int(match.group(1) or 1)] = (str(job.submission_id), job.status)
-    return found[max(found)] if found else (base, None)
+            found[int(match.group(1) or 1)] = (str(job.submission_id), str(job.status.value))
+    return found[max(found)] if found else (base, "")
 
 
 def _next_id(submission_id: str, base: str) -> str:
@@ -165,7 +168,7 @@ def _next_id(submission_id: str, base: str) -> str:
     return f"{base}-{int(last or 1) + 1}"
 
 
-def _accepted(client: JobSubmissionClient, submission_id: str, entry: str, environment: dict[str, Any]) -> bool:
+def _accepted(client: "JobSubmissionClient", submission_id: str, entry: str, environment: dict[str, Any]) -> bool:
     """Submit; False when somebody else took the id in the meantime."""
     try:
         client.submit_job(entrypoint=entry, submission_id=submission_id, runtime_env=environment)
@@ -180,15 +183,25 @@ def _accepted(client: JobSubmissionClient, submission_id: str, entry: str, envir
 def _runtime_environment(wanted: Submission, folder: Path) -> dict[str, Any]:
     """Put the sweep file, search spaces of its own and the wheel into the folder; nothing else leaves this machine."""
     shutil.copyfile(wanted.sweep, folder / SWEEP_FILE)
-    spaces = load_sweep(wanted.sweep, list(wanted.overrides)).search.spaces
-    if spaces and not Path(spaces).is_absolute() and (source := wanted.sweep.absolute().parent / spaces).is_dir():
-        shutil.copytree(source, folder / spaces)
+    _copy_spaces(wanted, folder)
     variables = dict(wanted.environment)
     if wanted.home:
         variables[HOME_VARIABLE] = wanted.home
     if UMASK_VARIABLE in os.environ:
         variables.setdefault(UMASK_VARIABLE, os.environ[UMASK_VARIABLE])
     return {"working_dir": str(folder), "env_vars": variables, **runtime_packages(wanted.wheel, folder)}
+
+
+def _copy_spaces(wanted: Submission, folder: Path) -> None:
+    """Search spaces beside the sweep file travel with it; an absolute folder is the cluster's own."""
+    spaces = load_sweep(wanted.sweep, list(wanted.overrides)).search.spaces
+    if not spaces or Path(spaces).is_absolute():
+        return
+    source = wanted.sweep.absolute().parent / spaces
+    if ".." in Path(spaces).parts or not source.is_dir():
+        problem = Problem(where="search.spaces", found=spaces, fix="name a folder beside or below the sweep file")
+        raise InputError("the search spaces cannot be sent along:", [problem])
+    shutil.copytree(source, folder / spaces, dirs_exist_ok=True)
 
 
 def _require_no_secrets(wanted: Submission) -> None:
