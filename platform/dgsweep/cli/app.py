@@ -1,13 +1,16 @@
 """The application: verbs are registered here; each imports what it needs when it is called, so that help is instant."""
 
 import logging
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 import dgsweep
-from dgsweep.cli import data_verbs, plugin_verbs, sweep_verbs, weights_verbs
+from dgsweep.cli import data_verbs, plugin_verbs, submit_verb, sweep_verbs, weights_verbs
+from dgsweep.config.secrets import ScrubbingFormatter, without_password
+from dgsweep.config.umask import wanted_umask
 from dgsweep.errors import DgsweepError
 from dgsweep.storage.files import store_errors
 
@@ -22,7 +25,7 @@ app.add_typer(data_verbs.app, name="data")
 app.add_typer(plugin_verbs.methods, name="methods")
 app.add_typer(plugin_verbs.networks, name="networks")
 app.add_typer(weights_verbs.app, name="weights")
-for verb in (sweep_verbs.plan, sweep_verbs.run, sweep_verbs.status, sweep_verbs.report):
+for verb in (sweep_verbs.plan, sweep_verbs.run, submit_verb.submit, sweep_verbs.status, sweep_verbs.report):
     app.command()(verb)
 
 
@@ -42,16 +45,23 @@ def _options(
     del version
 
 
+def _log_without_passwords() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ScrubbingFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 def main() -> None:
     """Run the command line; project errors become a message on standard error and an exit code."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    _log_without_passwords()
     try:
+        os.umask(wanted_umask(os.environ))
         app()
     except DgsweepError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {without_password(str(error))}", err=True)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
     except store_errors() as error:  # a disk that is full, a folder that went away, a store that does not answer
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {without_password(str(error))}", err=True)
         raise SystemExit(1) from None

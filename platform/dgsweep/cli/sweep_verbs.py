@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dgsweep.cli.show import print_json, print_table, stderr, stdout
+from dgsweep.config.secrets import without_password
 
 SweepFile = Annotated[Path, typer.Argument(help="sweep.yaml", exists=False)]
 Overrides = Annotated[
@@ -85,7 +86,7 @@ def _print_forecast(forecast: dict[str, Any]) -> None:
     print_table([{"what": k, "value": v} for k, v in forecast["totals"].items()], ["what", "value"], title="forecast")
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - the options of the verb
     sweep: SweepFile,
     overrides: Overrides = None,
     executor: Annotated[Literal["ray", "inline"], typer.Option(help="inline: one process, for debugging.")] = "ray",
@@ -94,6 +95,9 @@ def run(
     ] = None,
     with_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
     verbose: Annotated[bool, typer.Option(help="Show what Ray and the workers log.")] = False,
+    allow_open_cluster: Annotated[
+        bool, typer.Option("--allow-open-cluster", help="Run where everybody in the network may run code.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep. Run it again to resume it, or edit the file to extend it: finished trials are never run again."""
@@ -110,6 +114,7 @@ def run(
         prepared.manifest,
         executor=executor,
         address=address,
+        allow_open=allow_open_cluster,
         console=stderr(),
         verbose=verbose,
     )
@@ -120,7 +125,8 @@ def run(
 
         document["report"] = str(write_report(place(prepared.config.output)))
     if outcome.failed:
-        document["retry"] = shlex.join(["dgsweep", "run", str(sweep), *_as_options(overrides, executor, address)])
+        options = _as_options(overrides, executor, address) + ["--allow-open-cluster"] * allow_open_cluster
+        document["retry"] = without_password(shlex.join(["dgsweep", "run", str(sweep), *options]))
     if as_json:
         print_json(document)
     else:
@@ -161,7 +167,7 @@ def status(
 
     Of a sweep file, as it is now: what it adds is planned. Of an output folder, as of the last run.
     """
-    from dgsweep.execution.prepare import names_output, output_of, prepare
+    from dgsweep.execution.prepare import names_output, output_of, prepare, tracking_of
     from dgsweep.execution.state_table import state_table
     from dgsweep.records.ledger import Ledger
     from dgsweep.storage.files import exists
@@ -172,7 +178,7 @@ def status(
     if sync_mlflow:
         from dgsweep.execution.sync import sync_mlflow as sync
 
-        sync(ledger)
+        sync(ledger, tracking_of(target, overrides or []))
     if as_json:
         print_json({"output": str(ledger.output), "counts": counts, "trials": rows})
         return

@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -15,6 +14,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dgsweep import __version__
 from dgsweep.errors import InputError, Problem, Problems, ResourceError
+from dgsweep.execution.open_cluster import (
+    AUTH_VARIABLE,
+    require_closed,
+    require_token_mode,
+    use_token_if_there_is_one,
+)
 from dgsweep.execution.ray_job import inside_ray_job
 from dgsweep.execution.resources import Node, available_cpus
 
@@ -25,30 +30,33 @@ VERSION_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 10.0
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
-AUTH_VARIABLE = "RAY_AUTH_MODE"
-TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextmanager
-def ray_session(address: str | None, *, verbose: bool = False) -> Iterator[list[Node]]:
+def ray_session(address: str | None, *, verbose: bool = False, allow_open: bool = False) -> Iterator[list[Node]]:
     """Connect to Ray until the block ends and give its nodes; a connection that is already open is used and kept.
 
     Args:
         address: `auto` or `host:port` of a running cluster; None joins the cluster of the submitted job (or of
             RAY_ADDRESS) in which this process runs, and otherwise starts Ray on this machine.
         verbose: Show Ray's own log and what workers print.
+        allow_open: Use a Ray that lets everybody in the network run code.
 
     Raises:
         ResourceError: The cluster cannot be reached or has no living node.
-        InputError: A node of a running cluster has no dgsweep or another version of it.
+        InputError: A node of a running cluster has no dgsweep or another version of it, or Ray is open to the network.
     """
     if ray.is_initialized():
         yield living_nodes()
         return
     address = address or _ambient_address()
+    if address is None and not allow_open:
+        require_token_mode(os.environ)
     try:
         with _sigterm_kept():
-            _connect(address, verbose=verbose)
+            dashboard = _connect(address, verbose=verbose)
+        if not allow_open:
+            require_closed(dashboard)
         if address:
             require_same_version(ray.nodes())
         yield living_nodes()
@@ -80,23 +88,23 @@ def _ambient_address() -> str | None:
     return "auto" if os.environ.get(ADDRESS_VARIABLE) or inside_ray_job() else None
 
 
-def _connect(address: str | None, *, verbose: bool) -> None:
-    """Start or join Ray; its log stays silent unless `verbose`, so that the progress view is all there is."""
+def _connect(address: str | None, *, verbose: bool) -> str:
+    """Start or join Ray and tell where its dashboard is; its log is silent unless `verbose`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
     if address is None:
-        ray.init(
+        started = ray.init(
             address="local",  # never joins a cluster whose address a killed run left behind
             num_cpus=available_cpus(),
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=True,  # without it a stopped trial keeps its placement group (measured)
             **quiet,
         )
-        return
+        return str(started.dashboard_url or "")
     _require_answer(os.environ.get(ADDRESS_VARIABLE, address) if address == "auto" else address)
-    _use_token_if_there_is_one()
+    use_token_if_there_is_one()
     try:
-        ray.init(address=address, **quiet)
+        return str(ray.init(address=address, **quiet).dashboard_url or "")
     except (ConnectionError, RuntimeError, ValueError, RayError) as failure:
         raise _unreachable(address, failure) from failure
 
@@ -123,14 +131,6 @@ def _sigterm_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-def _use_token_if_there_is_one() -> None:
-    """Offer the token where one exists: `ray start` demands it, and clients do not offer it by default."""
-    if AUTH_VARIABLE in os.environ:
-        return
-    if any(name in os.environ for name in TOKEN_VARIABLES) or (Path.home() / ".ray" / "auth_token").exists():
-        os.environ[AUTH_VARIABLE] = "token"
 
 
 def _unreachable(address: str, failure: BaseException) -> ResourceError:

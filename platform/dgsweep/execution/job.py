@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dgsweep.config.umask import PRIVATE
 from dgsweep.data.manifest import Case
 from dgsweep.storage.place import AnyPath
 
@@ -24,6 +25,8 @@ class TrialJob:
     """Threads of each worker: pinned, since the last digits depend on them."""
     device: str
     """cpu or cuda."""
+    umask: int = PRIVATE
+    """Permissions that new files must not have: the driver's, on every node."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dgsweep.config.schema import SweepConfig
+from dgsweep.config.umask import current_umask
 from dgsweep.data.cache import forecast_bytes, require_space
 from dgsweep.data.manifest import Case, Manifest
 from dgsweep.errors import PlanError, Problem
@@ -59,6 +60,7 @@ def build_jobs(
             cases=_cases_of(spec, cases),
             threads=resources.threads,
             device=resources.device,
+            umask=current_umask(),
         )
         for spec in specs
     ]

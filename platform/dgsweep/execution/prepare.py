@@ -138,6 +138,11 @@ def _space_of(name: str, folders: Sequence[Path]) -> SearchSpace:
     return SearchSpace(method=name, distributions=distributions, grid_values=grids)
 
 
+def tracking_of(target: Path, overrides: Sequence[str] = ()) -> str | None:
+    """Tracking address that a sweep file names, with its password; None of an output, whose plan has none."""
+    return None if names_output(target) else anchored(load_sweep(target, overrides), target).tracking.uri
+
+
 def names_output(target: Path) -> bool:
     """Whether a target is an output, and not the sweep file of one."""
     found = place(target)

@@ -12,6 +12,7 @@ import pandas as pd
 from dgsweep.analysis.frames import target_level
 from dgsweep.analysis.selection import selected_cases
 from dgsweep.analysis.tables import matrix
+from dgsweep.config.secrets import without_password
 from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.prepare import Prepared
 from dgsweep.plan.trial import Plan
@@ -37,7 +38,7 @@ def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
         "wall_s": round(outcome.wall_s, 1),
         "matrix_title": title,
         "matrix": rows,
-        "mlflow": mlflow_command(prepared.config.tracking.uri),
+        "mlflow": mlflow_command(without_password(prepared.config.tracking.uri)),
     }
 
 

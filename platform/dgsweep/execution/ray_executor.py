@@ -23,6 +23,8 @@ from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
 NO_PROCESSOR = {"CPU": 0, "memory": 1}
 """Resources of a trial's Tune part; one byte of memory, since Tune refuses a request for nothing."""
 
+OWNER_ONLY = 0o700
+
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the sweep stops cleanly by itself
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger holds the results
@@ -45,6 +47,8 @@ def run_on_ray(jobs: Sequence[TrialJob], schedule: RaySchedule, *, run: Run, lis
         return
     # A new folder every time: Train silently resumes from what it finds under the name of an older run.
     folder = schedule.storage / f"{time.time_ns():x}"
+    schedule.storage.mkdir(parents=True, exist_ok=True)
+    schedule.storage.chmod(OWNER_ONLY)  # what Ray pickles there is nobody else's to read, still less to write
     by_id = {job.spec["trial_id"]: job for job in jobs}
     shipment = Shipment(jobs=by_id, run=run, schedule=replace(schedule, storage=folder))
     # Ray prints what it wants the driver to know on standard output, which belongs to the command's own answer.

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from dgsweep.analysis.selection import select
 from dgsweep.config.schema import SweepConfig
+from dgsweep.config.secrets import without_password
 from dgsweep.data.manifest import Manifest
 from dgsweep.errors import InputError, Problem, ResourceError
 from dgsweep.execution.events import Listener, Run, real_trial
@@ -62,6 +63,14 @@ class _Sweep:
         return spec.trial_id in needed and self.ledger.state(spec) is not TrialState.DONE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """Which Ray a sweep runs on."""
+
+    address: str | None
+    allow_open: bool
+
+
 def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
     config: SweepConfig,
     plan: Plan,
@@ -69,6 +78,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
     *,
     executor: Executor = "ray",
     address: str | None = None,
+    allow_open: bool = False,
     console: Console,
     run: Run = real_trial,
     verbose: bool = False,
@@ -82,6 +92,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         manifest: The scans that the plan was made from.
         executor: `ray`, or `inline`: one trial after the other in this process.
         address: Of a running Ray cluster, `auto` or `host:port`; None starts Ray here (a Ray job joins its own).
+        allow_open: Use a Ray whose dashboard lets everybody in the network run code.
         console: Where progress is shown.
         run: Runs one trial on every rank; it must survive pickling.
         verbose: Show what Ray logs and workers print.
@@ -107,7 +118,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         progress = SweepProgress(console, total=len(pending) + reused, reused=reused, heartbeat=ledger.progress)
         tracker = SweepTracker(pending, ledger=ledger, view=view, progress=progress)
         with (
-            _placed(sweep, pending, executor=executor, address=address) as execute,
+            _placed(sweep, pending, executor=executor, door=Door(address=address, allow_open=allow_open)) as execute,
             _recorded(sweep, view),
             progress.shown(),
         ):
@@ -165,7 +176,7 @@ def _made(folder: AnyPath) -> bool:
 
 @contextmanager
 def _placed(
-    sweep: _Sweep, pending: Sequence[TrialSpec], *, executor: Executor, address: str | None
+    sweep: _Sweep, pending: Sequence[TrialSpec], *, executor: Executor, door: Door
 ) -> Iterator[Callable[[Listener], None]]:
     """Give a function that runs the pending trials, once it is sure that machines and disk can hold them."""
     if not pending:
@@ -175,20 +186,18 @@ def _placed(
         jobs = _ready(sweep, pending, resources)
         yield lambda listener: run_inline(jobs, run=sweep.run, listener=listener)
     else:
-        with _placed_on_ray(sweep, pending, address) as execute:
+        with _placed_on_ray(sweep, pending, door) as execute:
             yield execute
 
 
 @contextmanager
-def _placed_on_ray(
-    sweep: _Sweep, pending: Sequence[TrialSpec], address: str | None
-) -> Iterator[Callable[[Listener], None]]:
+def _placed_on_ray(sweep: _Sweep, pending: Sequence[TrialSpec], door: Door) -> Iterator[Callable[[Listener], None]]:
     """Ray is imported here, so that a run with nothing to place, or inline, ends without it."""
     from dgsweep.execution.cluster import ray_session
     from dgsweep.execution.ray_executor import run_on_ray
     from dgsweep.execution.ray_trial import RaySchedule
 
-    with ray_session(address, verbose=sweep.verbose) as nodes:
+    with ray_session(door.address, verbose=sweep.verbose, allow_open=door.allow_open) as nodes:
         resources = resolve_resources(sweep.config.resources, nodes)
         jobs = _ready(sweep, pending, resources)
         schedule = RaySchedule(
@@ -261,4 +270,4 @@ def _selected(sweep: _Sweep) -> Mapping[str, Mapping[str, str]]:
 
 
 def _own_command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return without_password(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))

@@ -1,5 +1,6 @@
 """Runs one trial on one worker: cache, training, prediction, scores, record. The same code inline and on Ray."""
 
+import os
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -40,6 +41,7 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     spec = TrialSpec.from_json(job.spec)
     ledger = Ledger(job.output)
     _pin_threads(job.threads)
+    os.umask(job.umask)
     try:
         with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
             _run(spec, ledger, job, _runtime(job, link, pulse))

@@ -8,6 +8,7 @@ from dgsweep.config.declaration import MethodDeclaration, NetworkDeclaration
 from dgsweep.config.names import name_advice
 from dgsweep.config.schema import SweepConfig
 from dgsweep.config.search_space import SearchSpace
+from dgsweep.config.secrets import without_password
 from dgsweep.errors import PlanError, Problems
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.draws import MethodEntry, method_entries
@@ -191,4 +192,6 @@ def _check_not_all_refused(config: SweepConfig, trials: Sequence[TrialSpec], ref
 
 def _resolved(config: SweepConfig) -> dict[str, Any]:
     """The sweep file in plain JSON types, with every value that planning resolved."""
-    return {**config.model_dump(mode="json"), "training": resolved_training(config.training, config.budget.steps)}
+    plain = config.model_dump(mode="json")
+    tracking = {**plain["tracking"], "uri": without_password(config.tracking.uri)}  # the plan is written down and shown
+    return {**plain, "tracking": tracking, "training": resolved_training(config.training, config.budget.steps)}

@@ -7,12 +7,13 @@ from datetime import datetime
 import pandas as pd
 import yaml
 
+from dgsweep.config.secrets import without_password
 from dgsweep.plan.trial import Plan, TrialSpec, content_id
 from dgsweep.records.atomic import file_sha256, read_json
 from dgsweep.records.columns import read_rows
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_content import MAX_TEXT, curve_points, trial_metrics, trial_params, trial_tags
-from dgsweep.records.mlflow_store import RECORD_TAG, MlflowStore, RunBody, RunHead, RunKey, without_password
+from dgsweep.records.mlflow_store import RECORD_TAG, MlflowStore, RunBody, RunHead, RunKey
 from dgsweep.records.state import TrialState
 from dgsweep.storage.files import read_bytes
 from dgsweep.storage.place import AnyPath

@@ -1,7 +1,6 @@
 """A thin layer over MlflowClient: every call may be repeated without leaving anything twice."""
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dgsweep.records import mlflow_quiet  # noqa: F401 - sets what mlflow reads when it is imported
+from dgsweep.records.mlflow_password import use_password_file
 
 # isort: split
 from filelock import FileLock
@@ -27,7 +27,6 @@ RECORD_TAG = "dgsweep.record"
 """Fingerprint of the record that a run shows; set last, so that a run with the right one is complete."""
 PARENT_TAG = "mlflow.parentRunId"
 
-_CREDENTIALS = re.compile(r"://[^/\s@]+@")
 _BATCH = 100
 """log_batch takes up to 100 parameters, 100 tags and 1000 metrics."""
 
@@ -71,6 +70,7 @@ class MlflowStore:
     def __init__(self, uri: str, experiment: str, sweep_id: str) -> None:
         """Open the store, making database and experiment where they are missing; one of OUTAGES when it cannot."""
         self._sweep_id = sweep_id
+        use_password_file()
         with _created_once(uri):
             self._client = MlflowClient(uri)
             self.experiment_id = self._experiment(experiment, _artifact_root(uri))
@@ -203,11 +203,6 @@ class MlflowStore:
 def is_remote(uri: str) -> bool:
     """Whether the address is a server, so that what is logged leaves this machine."""
     return uri.startswith(("http://", "https://"))
-
-
-def without_password(text: str) -> str:
-    """The text with user and password taken out of every address in it, fit to be logged or written down."""
-    return _CREDENTIALS.sub("://", text)
 
 
 def _database(uri: str) -> Path | None:

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dgsweep.config.secrets import without_password
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records import mlflow_pages as pages
 from dgsweep.records.atomic import RecordError, write_json
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_names import live_name
-from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote, without_password
+from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote
 from dgsweep.storage.place import AnyPath
 
 RETRY_AFTER_S, RETRY_AFTER_AT_MOST_S = 60.0, 900.0
