@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import dgsweep
-from dgsweep.cli import data_verbs, plugin_verbs, sweep_verbs, weights_verbs
+from dgsweep.cli import data_verbs, plugin_verbs, steering_verbs, sweep_verbs, weights_verbs
 from dgsweep.errors import DgsweepError
 
 app = typer.Typer(
@@ -21,8 +21,14 @@ app.add_typer(data_verbs.app, name="data")
 app.add_typer(plugin_verbs.methods, name="methods")
 app.add_typer(plugin_verbs.networks, name="networks")
 app.add_typer(weights_verbs.app, name="weights")
-for verb in (sweep_verbs.plan, sweep_verbs.run, sweep_verbs.status, sweep_verbs.report):
-    app.command()(verb)
+app.command()(sweep_verbs.plan)
+app.command()(sweep_verbs.run)
+app.command()(steering_verbs.status)
+app.command()(sweep_verbs.report)
+app.command()(steering_verbs.retry)
+app.command()(steering_verbs.cancel)
+app.command()(steering_verbs.extend)
+app.command()(steering_verbs.gc)
 
 
 def _version(wanted: bool) -> None:

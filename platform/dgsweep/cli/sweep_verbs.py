@@ -1,4 +1,4 @@
-"""`dgsweep plan`, `run`, `status` and `report`."""
+"""`dgsweep plan`, `run` and `report`."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dgsweep.cli.show import print_json, print_table, stderr, stdout
+from dgsweep.cli.show import print_json, print_table, stderr
 
 SweepFile = Annotated[Path, typer.Argument(help="sweep.yaml", exists=False)]
 Overrides = Annotated[
@@ -99,8 +99,31 @@ def run(
     """Run a sweep. Run it again to resume it, or edit the file to extend it: finished trials are never run again."""
     from dgsweep.execution.prepare import prepare
 
-    prepared = prepare(sweep, overrides or [])
+    run_and_print(
+        prepare(sweep, overrides or []),
+        sweep,
+        overrides,
+        executor=executor,
+        address=address,
+        with_report=with_report,
+        verbose=verbose,
+        as_json=as_json,
+    )
 
+
+def run_and_print(  # noqa: PLR0913 - what the verbs that run trials share
+    prepared: Any,
+    sweep: Path,
+    overrides: list[str] | None,
+    *,
+    executor: Literal["ray", "inline"],
+    address: str | None,
+    with_report: bool = True,
+    verbose: bool = False,
+    as_json: bool = False,
+    only: list[str] | None = None,
+) -> None:
+    """Run a prepared sweep, or some of its trials, and print how it ended."""
     from dgsweep.execution.printout import run_document  # heavy, and wrong input is answered without them
     from dgsweep.execution.sweep import run_sweep
 
@@ -112,14 +135,18 @@ def run(
         address=address,
         console=stderr(),
         verbose=verbose,
+        only=only,
     )
     document = run_document(prepared, outcome)
     if with_report:
         from dgsweep.report import write_report
 
         document["report"] = str(write_report(Path(prepared.config.output)))
+    again = shlex.join(["dgsweep", "run", str(sweep), *_as_options(overrides, executor, address)])
     if outcome.failed:
-        document["retry"] = shlex.join(["dgsweep", "run", str(sweep), *_as_options(overrides, executor, address)])
+        document["retry"] = again
+    if outcome.stopped:
+        document["go_on"] = again
     if as_json:
         print_json(document)
     else:
@@ -148,34 +175,9 @@ def _print_outcome(document: dict[str, Any]) -> None:
     if document["failed"]:
         print_table(document["failed"], ["trial_id", "name", "cause"], title="failed")
         typer.echo(f"to retry: {document['retry']}")
-
-
-def status(
-    target: RunFolder,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    sync_mlflow: Annotated[bool, typer.Option(help="Rebuild what MLflow lacks from the ledger.")] = False,
-) -> None:
-    """States of trials: done, running (how far), failed (why), planned, stale (a scan or label changed).
-
-    Of a sweep file, as it is now: what it adds is planned. Of an output folder, as of the last run.
-    """
-    from dgsweep.execution.prepare import output_of, prepare
-    from dgsweep.execution.state_table import state_table
-    from dgsweep.records.ledger import Ledger
-
-    ledger = Ledger(output_of(target, overrides or []))
-    wanted = None if target.is_dir() or not ledger.files.plan.exists() else prepare(target, overrides or []).plan
-    rows, counts = state_table(ledger, wanted)
-    if sync_mlflow:
-        from dgsweep.execution.sync import sync_mlflow as sync
-
-        sync(ledger)
-    if as_json:
-        print_json({"output": str(ledger.output), "counts": counts, "trials": rows})
-        return
-    print_table(rows, ["name", "network", "state", "step", "steps", "cause", "trial_id"])
-    stdout().print(", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is planned")
+    if document["stopped"]:
+        typer.echo(f"stopped early: {document['stopped']}")
+        typer.echo(f"{document['left']} trials are left, those that had begun at a checkpoint: {document['go_on']}")
 
 
 def report(

@@ -24,6 +24,10 @@ class TrialJob:
     """Threads of each worker: pinned, since the last digits depend on them."""
     device: str
     """cpu or cuda."""
+    gpus: float = 0.0
+    """Share of an accelerator, or accelerators, that each worker holds."""
+    hang_timeout_s: float | None = None
+    """A worker that shows no progress for so long ends itself; None: never."""
 
 
 @dataclass(frozen=True, kw_only=True)

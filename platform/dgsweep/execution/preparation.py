@@ -53,6 +53,8 @@ def build_jobs(
             cases=_cases_of(spec, cases),
             threads=resources.threads,
             device=resources.device,
+            gpus=resources.gpus_per_worker,
+            hang_timeout_s=config.resources.hang_timeout_s,
         )
         for spec in specs
     ]

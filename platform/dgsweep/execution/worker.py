@@ -12,7 +12,8 @@ import SimpleITK
 import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import TrialFailedError, TrialStoppedError
+from dgsweep.execution.caps import Holding
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
 from dgsweep.execution.partial_scores import PartialScores
@@ -35,13 +36,16 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
 
     Raises:
         TrialFailedError: the trial failed; the ledger holds the cause.
+        TrialStoppedError: it was asked to stop, and did so at a checkpoint.
     """
     spec = TrialSpec.from_json(job.spec)
     ledger = Ledger(job.output)
     _pin_threads(job.threads)
     try:
-        with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
+        with Pulse(ledger, spec.trial_id, beats=link.rank == 0, holding=_holding(job, link)) as pulse:
             _run(spec, ledger, job, _runtime(job, link, pulse))
+    except TrialStoppedError:
+        raise
     except TrialFailedError as failure:
         ledger.fail(spec.trial_id, failure.cause, failure.kind)
         raise
@@ -56,6 +60,10 @@ def _failed(ledger: Ledger, spec: TrialSpec, cause: str, kind: str) -> TrialFail
     return TrialFailedError(cause, kind=kind)
 
 
+def _holding(job: TrialJob, link: WorkerLink) -> Holding:
+    return Holding(cores=job.threads * link.world_size, gpus=job.gpus * link.world_size)
+
+
 def _pin_threads(threads: int) -> None:
     torch.set_num_threads(threads)
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
@@ -67,7 +75,14 @@ def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse) -> Runtime:
         link.report(dict(metrics))
 
     device = torch.device("cuda", torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
-    return Runtime(device=device, rank=link.rank, world_size=link.world_size, report=report, tick=pulse.step)
+    return Runtime(
+        device=device,
+        rank=link.rank,
+        world_size=link.world_size,
+        report=report,
+        tick=pulse.step,
+        stopping=pulse.stopping,
+    )
 
 
 def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> None:
@@ -172,6 +187,8 @@ def _scores(
     for number, (task, rows) in enumerate(_scored(training, spec, left, ledger, job, alone), start=1):
         partial.add(task.case.info.case_id, rows)
         mine.extend(rows)
+        if number < len(left) and (reason := runtime.agreed_stop(at_checkpoint=False)):
+            raise TrialStoppedError(reason)
         runtime.report({"phase": "score", "step": training.ctx.step, "steps": spec.budget_steps,
                         "scored": number, "to_score": len(left)}) if runtime.world_size == 1 else None  # fmt: skip
     return done + runtime.gather(mine)
