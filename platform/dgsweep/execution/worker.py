@@ -16,6 +16,7 @@ from dgsweep.errors import TrialFailedError, TrialStoppedError
 from dgsweep.execution.caps import Holding
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
+from dgsweep.execution.memory import OutOfMemoryRestartError, advised, memory_provenance, train_within_memory
 from dgsweep.execution.partial_scores import PartialScores
 from dgsweep.execution.pulse import Pulse
 from dgsweep.networks.builder import count_parameters
@@ -25,7 +26,7 @@ from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.provenance import collect
 from dgsweep.training.checkpoint import FINAL
-from dgsweep.training.loop import Training, TrainTask, load_trained, train
+from dgsweep.training.loop import Training, TrainTask, load_trained
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.scoring import Row, ScoreTask, score_cases, score_tasks
 from dgsweep.training.zero_shot import Leader, ZeroShotPlace, score_zero_shot, zero_shot_training
@@ -44,13 +45,15 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     try:
         with Pulse(ledger, spec.trial_id, beats=link.rank == 0, holding=_holding(job, link)) as pulse:
             _run(spec, ledger, job, _runtime(job, link, pulse))
-    except TrialStoppedError:
+    except (TrialStoppedError, OutOfMemoryRestartError):
         raise
     except TrialFailedError as failure:
         ledger.fail(spec.trial_id, failure.cause, failure.kind)
         raise
     except torch.OutOfMemoryError as error:
-        raise _failed(ledger, spec, str(error).split(". ", maxsplit=1)[0], "out_of_memory") from error
+        raise _failed(
+            ledger, spec, advised(error, ledger.paths(spec.trial_id).micro_batches), "out_of_memory"
+        ) from error
     except Exception as error:  # the one catch-all: a trial that breaks must not take the sweep with it
         raise _failed(ledger, spec, f"{type(error).__name__}: {error}", "error") from error
 
@@ -98,24 +101,23 @@ def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> No
 def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> Training:
     if spec.phase == "zero_shot":
         return zero_shot_training(spec, runtime)
-    checkpoints = ledger.paths(spec.trial_id).checkpoint
-    finished = load_trained(spec, checkpoints, runtime)
+    paths = ledger.paths(spec.trial_id)
+    finished = load_trained(spec, paths.checkpoint, runtime)
     if finished is not None:
         return finished
     cache = PreprocessCache(job.cache)
-    return train(
-        TrainTask(
-            spec=spec,
-            train=_cached(spec.split.train, spec, job, cache),
-            val=_cached(spec.split.val, spec, job, cache),
-            unlabelled=tuple(
-                cache.image(job.cases[name], spec.preprocessing, spec.domains[name]) for name in spec.split.unlabelled
-            ),
-            checkpoints=checkpoints,
-            start=_start(spec, ledger),
-            runtime=runtime,
-        )
+    task = TrainTask(
+        spec=spec,
+        train=_cached(spec.split.train, spec, job, cache),
+        val=_cached(spec.split.val, spec, job, cache),
+        unlabelled=tuple(
+            cache.image(job.cases[name], spec.preprocessing, spec.domains[name]) for name in spec.split.unlabelled
+        ),
+        checkpoints=paths.checkpoint,
+        start=_start(spec, ledger),
+        runtime=runtime,
     )
+    return train_within_memory(task, paths.micro_batches)
 
 
 def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
@@ -211,8 +213,9 @@ def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, led
         cases[flag] = cases[flag].astype(bool)
     ledger.write_cases(spec.trial_id, cases)
     ledger.write_curves(spec.trial_id, pd.DataFrame(training.curves.rows, columns=list(CURVE_COLUMNS)))
-    ledger.write_provenance(spec.trial_id, {**collect(started_at=started), **_costs(training)})
     paths = ledger.paths(spec.trial_id)
+    memory = memory_provenance(paths.micro_batches, training)
+    ledger.write_provenance(spec.trial_id, {**collect(started_at=started), **_costs(training), **memory})
     remove_unwanted_predictions(paths.predictions, cases, spec.output_keep)
     ledger.finish(spec.trial_id, spec)
     PartialScores.clear(paths.checkpoint)

@@ -38,6 +38,8 @@ class TrainTask:
     start: Path | None = None
     """Final checkpoint of the pretraining that the network starts from."""
     runtime: Runtime
+    micro_batches: int = 1
+    """Into how many parts each batch is cut."""
 
 
 @dataclass(kw_only=True)
@@ -63,6 +65,7 @@ def train(task: TrainTask) -> Training:
         check_network(finished, task.checkpoints / FINAL, _network_of(task.spec))
         ctx.load_weights(finished["context"])
         return Training(ctx=ctx, curves=Curves.from_state(finished["curves"]), wall_s=finished["wall_s"])
+    ctx.micro_batches = task.micro_batches
     training = _resume(ctx, task)
     feed = Feed(task.spec, task.train, task.runtime, task.unlabelled)
     try:

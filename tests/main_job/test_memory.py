@@ -1,0 +1,47 @@
+"""Out of memory: once more with each batch in parts, recorded as such; the second time it is a failure with advice."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from dgsweep.records.ledger import Ledger
+
+spec = importlib.util.spec_from_file_location("memory_plugins", Path(__file__).with_name("memory_plugins.py"))
+memory_plugins = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(memory_plugins)
+
+
+@pytest.fixture
+def plugged(desk, tmp_path):
+    """The desk, and the environment in which the method `greedy` is installed."""
+    return desk, {"PYTHONPATH": memory_plugins.install(tmp_path / "site")}
+
+
+def greedy(variant: str, **hp: int) -> dict[str, object]:
+    return {"name": "greedy", "variant": variant, "hp": hp}
+
+
+def test_a_batch_that_does_not_fit_is_trained_in_parts_and_one_that_never_fits_fails_with_advice(plugged) -> None:
+    desk, environment = plugged
+    desk.write(
+        methods=[greedy("roomy"), greedy("tight", holds=1, from_step=3), greedy("hopeless", holds=0)],
+        protocol={"kind": "explicit", "splits": [{"sources": ["C1/T1W"], "targets": ["*/T2W"]}]},
+    )
+    done = desk.run("run", str(desk.file), "--executor", "inline", **environment)
+    assert done.returncode == 1, done.stderr
+    ledger = Ledger(desk.output)
+    records = {one.setting.variant: ledger.provenance(one.trial_id) for one in ledger.read_plan().trials}
+    assert "micro_batches" not in records["roomy"]
+    noted = records["tight"]["micro_batches"]
+    assert (noted["parts"], noted["batch"], noted["cause"]) == (2, 2, "CUDA out of memory")
+    assert noted["differences"] == ["the method's loss see one part at a time"]
+    assert records["tight"]["forward_passes"] == records["roomy"]["forward_passes"] == 6
+    page = (desk.output / "report" / "report.html").read_text()
+    assert "2 parts of a batch of 2" in page
+    status = json.loads(desk.run("status", str(desk.output), "--json", **environment).stdout)
+    (failed,) = [row for row in status["trials"] if row["state"] == "failed"]
+    assert failed["cause"].startswith("CUDA out of memory, even with each batch in 2 parts; lower data.patch")
+    assert "memory_plugins.py" in failed["traceback"]
+    assert status["cost"][-1]["trials"] == 3
