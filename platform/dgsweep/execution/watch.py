@@ -99,7 +99,8 @@ class SweepWatch:
             self._running.add(trial_id)
 
     def finished(self, trial_id: str, *, done: bool) -> None:
-        """Note that a trial runs no more."""
+        """Note that a trial runs no more; its worker may have seen a request to stop before this watch did."""
+        self._look()
         with self._lock:
             self._running.discard(trial_id)
             self._spending.spent[trial_id] = read_cost(self._ledger.paths(trial_id))
