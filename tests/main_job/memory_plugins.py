@@ -1,6 +1,7 @@
-"""Methods that run out of memory on purpose, as a stranger's distribution that command lines find."""
+"""Methods that run out of memory or hang on purpose, as a stranger's distribution that command lines find."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,26 @@ class Greedy(Method):
         return super().loss(ctx, batch, views)
 
 
+@dataclass(kw_only=True)
+class Sleeper(Method):
+    """Sleeps for ever at step 3; given a file, only while the file is there, which it removes."""
+
+    once: str
+
+    def after_step(self, ctx: Context) -> None:
+        if ctx.step == 3 and (not self.once or Path(self.once).exists()):
+            if self.once:
+                Path(self.once).unlink()
+            time.sleep(1e6)
+
+
+SLEEPER = MethodDeclaration(
+    name="sleeper",
+    recipe_version=1,
+    summary="for tests",
+    implementation="memory_plugins:Sleeper",
+    hyperparameters={"once": Hyperparameter(default="")},
+)
 GREEDY = MethodDeclaration(
     name="greedy",
     recipe_version=1,
@@ -40,6 +61,8 @@ def install(folder: Path) -> str:
     info = folder / "memory_plugins-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: memory-plugins\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[dgsweep.methods]\ngreedy = memory_plugins:GREEDY\n")
+    (info / "entry_points.txt").write_text(
+        "[dgsweep.methods]\ngreedy = memory_plugins:GREEDY\nsleeper = memory_plugins:SLEEPER\n"
+    )
     places = [str(folder), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     return os.pathsep.join(place for place in places if place)

@@ -1,4 +1,4 @@
-"""Out of memory: once more with each batch in parts, recorded as such; the second time it is a failure with advice."""
+"""Out of memory or hung: once more with each batch in parts, recorded as such; the second time it is a failure with advice."""
 
 import importlib.util
 import json
@@ -45,3 +45,27 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts_and_one_that_never_fits_f
     assert failed["cause"].startswith("CUDA out of memory, even with each batch in 2 parts; lower data.patch")
     assert "memory_plugins.py" in failed["traceback"]
     assert status["cost"][-1]["trials"] == 3
+
+
+@pytest.mark.slow
+def test_a_hung_worker_is_ended_and_its_trial_started_again_once(plugged) -> None:
+    desk, environment = plugged
+    flag = desk.folder / "hang"
+    flag.touch()
+    desk.write(
+        methods=[
+            {"name": "sleeper", "variant": "once", "hp": {"once": str(flag)}},
+            {"name": "sleeper", "variant": "always"},
+        ],
+        protocol={"kind": "explicit", "splits": [{"sources": ["C1/T1W"], "targets": ["*/T2W"]}]},
+        resources={"cpus_per_trial": 1, "hang_timeout_s": 10, "max_failures": 3},
+    )
+    done = desk.run("run", str(desk.file), "--no-report", **environment)
+    assert done.returncode == 1, done.stderr
+    status = json.loads(desk.run("status", str(desk.output), "--json", **environment).stdout)
+    rows = {row["setting"]: row for row in status["trials"]}
+    assert rows["variant=once"]["state"] == "done", done.stdout
+    assert (rows["variant=once"]["attempts"], rows["variant=always"]["attempts"]) == (2, 2)
+    assert rows["variant=always"]["cause"] == "no progress for resources.hang_timeout_s, 2 times in a row"
+    assert "memory_plugins.py" in rows["variant=always"]["traceback"]
+    assert "in after_step" in rows["variant=always"]["traceback"]

@@ -37,3 +37,5 @@ class WorkerLink:
     rank: int
     world_size: int
     report: Callable[[dict[str, float | int | str]], None]
+    own_process: bool = False
+    """Whether the process runs this trial alone, so that it may end itself when the trial hangs."""

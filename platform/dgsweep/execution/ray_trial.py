@@ -14,6 +14,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from dgsweep.errors import TrialFailedError, TrialStoppedError
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
+from dgsweep.execution.pulse import ASKED
 from dgsweep.execution.resources import TrialResources
 from dgsweep.records.ledger import Ledger
 
@@ -109,13 +110,16 @@ def train_loop(config: Mapping[str, Any]) -> None:
     if Ledger(job.output).failure(job.spec["trial_id"]):  # the driver cleared those of earlier runs
         return
     context = ray.train.get_context()
-    link = WorkerLink(rank=context.get_world_rank(), world_size=context.get_world_size(), report=_report)
+    link = WorkerLink(
+        rank=context.get_world_rank(), world_size=context.get_world_size(), report=_report, own_process=True
+    )
     _report({PLACED: 1})
     try:
         _take_device(job)
         run(job, link)
-    except TrialStoppedError:
-        return
+    except TrialStoppedError as stop:
+        if stop.reason != ASKED:
+            raise  # only this node goes away: Train starts the trial again on another
     except TrialFailedError:
         if link.world_size > 1:
             raise

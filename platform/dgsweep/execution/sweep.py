@@ -19,6 +19,7 @@ from dgsweep.data.manifest import Manifest
 from dgsweep.errors import InputError, Problem, ResourceError
 from dgsweep.execution.caps import Holding
 from dgsweep.execution.events import Listener, Run, real_trial
+from dgsweep.execution.guard import forget_hangs
 from dgsweep.execution.inline_executor import run_inline
 from dgsweep.execution.interrupts import Notice, stops_cleanly
 from dgsweep.execution.job import TrialJob
@@ -250,6 +251,7 @@ def _ready(sweep: _Sweep, pending: Sequence[TrialSpec], resources: TrialResource
     sweep.watch.place(Holding(cores=workers * resources.cpus_per_worker, gpus=workers * resources.gpus_per_worker))
     for spec in pending:
         sweep.ledger.clear_failure(spec.trial_id)
+        forget_hangs(sweep.ledger.paths(spec.trial_id))
     return jobs
 
 

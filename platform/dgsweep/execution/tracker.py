@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dgsweep.execution.events import Report
+from dgsweep.execution.guard import hang_cause
 from dgsweep.execution.outcome import FailedTrial
 from dgsweep.execution.progress import SweepProgress
 from dgsweep.execution.watch import SweepWatch
@@ -77,7 +78,9 @@ class SweepTracker:
             self._progress.stopped(trial_id)
             return
         if not failure:
-            self._ledger.fail(trial_id, cause or f"it ended without a record ({status.cause or status.state})", "died")
+            hung, where = hang_cause(self._ledger.paths(trial_id))
+            cause = hung or cause or f"it ended without a record ({status.cause or status.state})"
+            self._ledger.fail(trial_id, cause, "hung" if hung else "died", where)
             failure = self._ledger.failure(trial_id)
         self._failed.append(FailedTrial(trial_id, spec.full_name, str(failure["cause"])))
         self._progress.finished(trial_id, cause=str(failure["cause"]))

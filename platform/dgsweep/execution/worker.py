@@ -14,6 +14,7 @@ import torch
 from dgsweep.data.cache import CachedCase, PreprocessCache
 from dgsweep.errors import TrialFailedError, TrialStoppedError
 from dgsweep.execution.caps import Holding
+from dgsweep.execution.guard import Guard, hang_cause
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
 from dgsweep.execution.memory import OutOfMemoryRestartError, advised, memory_provenance, train_within_memory
@@ -41,19 +42,22 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     """
     spec = TrialSpec.from_json(job.spec)
     ledger = Ledger(job.output)
+    paths = ledger.paths(spec.trial_id)
     _pin_threads(job.threads)
     try:
-        with Pulse(ledger, spec.trial_id, beats=link.rank == 0, holding=_holding(job, link)) as pulse:
-            _run(spec, ledger, job, _runtime(job, link, pulse))
+        _require_progress(ledger, spec)
+        with (
+            Guard(paths, link.rank, job.hang_timeout_s, active=link.own_process) as guard,
+            Pulse(ledger, spec.trial_id, beats=link.rank == 0, holding=_holding(job, link)) as pulse,
+        ):
+            _run(spec, ledger, job, _runtime(job, link, pulse, guard))
     except (TrialStoppedError, OutOfMemoryRestartError):
         raise
     except TrialFailedError as failure:
-        ledger.fail(spec.trial_id, failure.cause, failure.kind)
+        ledger.fail(spec.trial_id, failure.cause, failure.kind, hang_cause(paths)[1])
         raise
     except torch.OutOfMemoryError as error:
-        raise _failed(
-            ledger, spec, advised(error, ledger.paths(spec.trial_id).micro_batches), "out_of_memory"
-        ) from error
+        raise _failed(ledger, spec, advised(error, paths.micro_batches), "out_of_memory") from error
     except Exception as error:  # the one catch-all: a trial that breaks must not take the sweep with it
         raise _failed(ledger, spec, f"{type(error).__name__}: {error}", "error") from error
 
@@ -72,10 +76,22 @@ def _pin_threads(threads: int) -> None:
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
-def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse) -> Runtime:
+def _require_progress(ledger: Ledger, spec: TrialSpec) -> None:
+    """Raise TrialFailedError where the trial hung twice in this run: it would again."""
+    cause, _ = hang_cause(ledger.paths(spec.trial_id))
+    if cause:
+        raise TrialFailedError(cause, kind="hung")
+
+
+def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse, guard: Guard) -> Runtime:
     def report(metrics: Mapping[str, float | int | str]) -> None:
+        guard.moved()
         pulse.update(metrics)
         link.report(dict(metrics))
+
+    def tick(step: int) -> None:
+        guard.moved()
+        pulse.step(step)
 
     device = torch.device("cuda", torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
     return Runtime(
@@ -83,8 +99,8 @@ def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse) -> Runtime:
         rank=link.rank,
         world_size=link.world_size,
         report=report,
-        tick=pulse.step,
-        stopping=pulse.stopping,
+        tick=tick,
+        stopping=lambda: pulse.stopping() or guard.going(),
     )
 
 
