@@ -36,9 +36,9 @@ behind = make_run(folder / "diary", seconds=2.0)
 def run(job, link):
     (folder / ("node-" + job.spec["trial_id"])).write_text(ray.get_runtime_context().get_node_id())
     behind(job, link)
-outcome = run_sweep(make_config(folder, **resources), make_plan(*(make_spec(f"{folder.name}{i}") for i in range(count))),
-                    make_manifest(folder), address=address, console=quiet(), run=run)
-sites = {node["NodeID"]: "site_A" in node["Resources"] for node in ray.nodes()} if ray.is_initialized() else {}
+plan = make_plan(*(make_spec(f"{folder.name}{i}") for i in range(count)))
+outcome = run_sweep(make_config(folder, **resources), plan, make_manifest(folder), address=address, console=quiet(),
+                    run=run)
 print(outcome.done, len(outcome.failed), outcome.failed)
 """
 ENVIRONMENT = {

@@ -1,4 +1,4 @@
-"""Out of memory or hung: once more with each batch in parts, recorded as such; the second time it is a failure with advice."""
+"""Out of memory: once more, with each batch in parts. Hung: once more. The second time either is a failure."""
 
 import importlib.util
 import json
