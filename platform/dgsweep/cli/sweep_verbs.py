@@ -36,7 +36,15 @@ SAID_ONCE = ("network", "fold", "seed", "trials")
 PRETRAINING_COLUMNS = ["method", "network", "trained_on", "fold", "seed", "unlabelled", "steps"]
 
 
-def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_json: Json = False) -> None:
+def plan(
+    sweep: SweepFile,
+    overrides: Overrides = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure some steps and forecast time, memory, disk.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="With --probe: measure on this Ray cluster, auto or host:port.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show what a sweep would run, without running it: cells, trials, scored cases; with --probe a forecast."""
     from dgsweep.execution.plan_document import plan_document
     from dgsweep.execution.prepare import prepare
@@ -46,7 +54,7 @@ def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_
     if probe:
         from dgsweep.execution.probe import probe_plan
 
-        document["forecast"] = probe_plan(prepared, stderr())
+        document["forecast"] = probe_plan(prepared, stderr(), address=address)
     if as_json:
         print_json(document)
         return
@@ -81,7 +89,9 @@ def _plan_rows(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _print_forecast(forecast: dict[str, Any]) -> None:
-    print_table(forecast["measured"], ["method", "network", "s_per_step", "s_per_scored_case", "peak_memory_gb"])
+    print_table(
+        forecast["measured"], ["method", "network", "s_per_step", "s_per_scored_case", "peak_memory_gb", "device"]
+    )
     print_table([{"what": k, "value": v} for k, v in forecast["totals"].items()], ["what", "value"], title="forecast")
 
 
