@@ -81,6 +81,14 @@ class TrialFailedError(DgsweepError):
         return _trial_failed, (self.cause, self.kind)
 
 
+class TrialStoppedError(DgsweepError):
+    """One trial stopped at a checkpoint, because the sweep was asked to stop or its node is going away."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 def _trial_failed(cause: str, kind: str) -> TrialFailedError:
     return TrialFailedError(cause, kind=kind)
 

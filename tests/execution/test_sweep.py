@@ -22,7 +22,7 @@ from dgsweep.plan.trial import Plan
 from dgsweep.records.ledger import Ledger
 
 
-def sweep(folder: Path, plan: Plan, run: Run, **resources: int) -> SweepOutcome:
+def sweep(folder: Path, plan: Plan, run: Run, **resources: float) -> SweepOutcome:
     config = make_config(folder, **resources)
     manifest = make_manifest(folder)
     return run_sweep(
@@ -142,7 +142,7 @@ def test_a_signal_stops_the_sweep_keeps_what_is_done_and_tells_how_to_go_on(tmp_
     ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts with &
     try:
         with pytest.raises(SweepInterruptedError, match="dgsweep run x"):
-            sweep(tmp_path, plan, run)
+            sweep(tmp_path, plan, run, stop_grace_s=0.2)
     finally:
         signal.signal(signal.SIGINT, ignored)
     assert sweep(tmp_path, plan, behind).reused == 1

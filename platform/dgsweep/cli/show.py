@@ -33,18 +33,24 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, title: str = "") -> None:
     """A table with one column per key, its title on a line of its own, however narrow the table is."""
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     console = stdout()
+    table = as_table(rows, columns, console)
+    if title:
+        console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.print(table)
+
+
+def as_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], console: Console, *, title: str = "") -> Table:
+    """The table itself, for a view that is drawn again and again."""
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     whole = _whole_columns(cells, columns, console.width)
-    table = Table(header_style="bold")
+    table = Table(header_style="bold", title=title or None, title_justify="left")
     for column in columns:
         heading = column.replace("_", "\n" if column in whole else " ")
         table.add_column(heading, overflow="fold", no_wrap=column in whole)
     for line in cells:
         table.add_row(*line)
-    if title:
-        console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    console.print(table)
+    return table
 
 
 def _whole_columns(cells: Sequence[Sequence[str]], columns: Sequence[str], width: int) -> set[str]:

@@ -1,4 +1,4 @@
-"""`dgsweep plan`, `run`, `status` and `report`."""
+"""`dgsweep plan`, `run` and `report`."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dgsweep.cli.show import print_json, print_table, stderr, stdout
+from dgsweep.cli.show import print_json, print_table, stderr
 from dgsweep.config.secrets import without_password
 
 SweepFile = Annotated[Path, typer.Argument(help="sweep.yaml", exists=False)]
@@ -37,7 +37,15 @@ SAID_ONCE = ("network", "fold", "seed", "trials")
 PRETRAINING_COLUMNS = ["method", "network", "trained_on", "fold", "seed", "unlabelled", "steps"]
 
 
-def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_json: Json = False) -> None:
+def plan(
+    sweep: SweepFile,
+    overrides: Overrides = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure some steps and forecast time, memory, disk.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="With --probe: measure on this Ray cluster, auto or host:port.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show what a sweep would run, without running it: cells, trials, scored cases; with --probe a forecast."""
     from dgsweep.execution.plan_document import plan_document
     from dgsweep.execution.prepare import prepare
@@ -47,7 +55,7 @@ def plan(sweep: SweepFile, overrides: Overrides = None, probe: bool = False, as_
     if probe:
         from dgsweep.execution.probe import probe_plan
 
-        document["forecast"] = probe_plan(prepared, stderr())
+        document["forecast"] = probe_plan(prepared, stderr(), address=address)
     if as_json:
         print_json(document)
         return
@@ -82,7 +90,9 @@ def _plan_rows(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _print_forecast(forecast: dict[str, Any]) -> None:
-    print_table(forecast["measured"], ["method", "network", "s_per_step", "s_per_scored_case", "peak_memory_gb"])
+    print_table(
+        forecast["measured"], ["method", "network", "s_per_step", "s_per_scored_case", "peak_memory_gb", "device"]
+    )
     print_table([{"what": k, "value": v} for k, v in forecast["totals"].items()], ["what", "value"], title="forecast")
 
 
@@ -103,8 +113,33 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the verb
     """Run a sweep. Run it again to resume it, or edit the file to extend it: finished trials are never run again."""
     from dgsweep.execution.prepare import prepare
 
-    prepared = prepare(sweep, overrides or [])
+    run_and_print(
+        prepare(sweep, overrides or []),
+        sweep,
+        overrides,
+        executor=executor,
+        address=address,
+        allow_open=allow_open_cluster,
+        with_report=with_report,
+        verbose=verbose,
+        as_json=as_json,
+    )
 
+
+def run_and_print(  # noqa: PLR0913 - what the verbs that run trials share
+    prepared: Any,
+    sweep: Path,
+    overrides: list[str] | None,
+    *,
+    executor: Literal["ray", "inline"],
+    address: str | None,
+    allow_open: bool = False,
+    with_report: bool = True,
+    verbose: bool = False,
+    as_json: bool = False,
+    only: list[str] | None = None,
+) -> None:
+    """Run a prepared sweep, or some of its trials, and print how it ended."""
     from dgsweep.execution.printout import run_document  # heavy, and wrong input is answered without them
     from dgsweep.execution.sweep import run_sweep
 
@@ -114,9 +149,10 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the verb
         prepared.manifest,
         executor=executor,
         address=address,
-        allow_open=allow_open_cluster,
+        allow_open=allow_open,
         console=stderr(),
         verbose=verbose,
+        only=only,
     )
     document = run_document(prepared, outcome)
     if with_report:
@@ -124,9 +160,12 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the verb
         from dgsweep.storage.place import place
 
         document["report"] = str(write_report(place(prepared.config.output)))
+    options = _as_options(overrides, executor, address) + ["--allow-open-cluster"] * allow_open
+    again = without_password(shlex.join(["dgsweep", "run", str(sweep), *options]))
     if outcome.failed:
-        options = _as_options(overrides, executor, address) + ["--allow-open-cluster"] * allow_open_cluster
-        document["retry"] = without_password(shlex.join(["dgsweep", "run", str(sweep), *options]))
+        document["retry"] = again
+    if outcome.stopped:
+        document["go_on"] = again
     if as_json:
         print_json(document)
     else:
@@ -155,35 +194,9 @@ def _print_outcome(document: dict[str, Any]) -> None:
     if document["failed"]:
         print_table(document["failed"], ["trial_id", "name", "cause"], title="failed")
         typer.echo(f"to retry: {document['retry']}")
-
-
-def status(
-    target: RunFolder,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    sync_mlflow: Annotated[bool, typer.Option(help="Rebuild what MLflow lacks from the ledger.")] = False,
-) -> None:
-    """States of trials: done, running (how far), failed (why), planned, stale (a scan or label changed).
-
-    Of a sweep file, as it is now: what it adds is planned. Of an output folder, as of the last run.
-    """
-    from dgsweep.execution.prepare import names_output, output_of, prepare, tracking_of
-    from dgsweep.execution.state_table import state_table
-    from dgsweep.records.ledger import Ledger
-    from dgsweep.storage.files import exists
-
-    ledger = Ledger(output_of(target, overrides or []))
-    wanted = None if names_output(target) or not exists(ledger.files.plan) else prepare(target, overrides or []).plan
-    rows, counts = state_table(ledger, wanted)
-    if sync_mlflow:
-        from dgsweep.execution.sync import sync_mlflow as sync
-
-        sync(ledger, tracking_of(target, overrides or []))
-    if as_json:
-        print_json({"output": str(ledger.output), "counts": counts, "trials": rows})
-        return
-    print_table(rows, ["name", "network", "state", "step", "steps", "cause", "trial_id"])
-    stdout().print(", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is planned")
+    if document["stopped"]:
+        typer.echo(f"stopped early: {document['stopped']}")
+        typer.echo(f"{document['left']} trials are left, those that had begun at a checkpoint: {document['go_on']}")
 
 
 def report(

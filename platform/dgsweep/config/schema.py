@@ -154,6 +154,12 @@ class BudgetConfig(Section):
     steps: Annotated[int, Field(ge=1)] = 25_000
     pretrain_steps: Annotated[int, Field(ge=1)] | None = None
     """Of each pretraining that a method starts from, beside `steps`; None: as many."""
+    max_gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    """Of the whole sweep, over all its runs; None: no cap."""
+    max_core_hours: Annotated[float, Field(gt=0)] | None = None
+    """The same for processor cores, for sweeps without accelerators."""
+    max_wall_h: Annotated[float, Field(gt=0)] | None = None
+    """Of one call of `run`."""
 
 
 class ResourcesConfig(Section):
@@ -164,6 +170,14 @@ class ResourcesConfig(Section):
     workers_per_trial: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 1
     """How often a trial whose worker died (not one that failed by itself) is started again."""
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Ray's custom resources that each worker of a trial holds, such as `{site_A: 1}`."""
+    min_free_gib: Annotated[float, Field(ge=0)] = 1.0
+    """The sweep stops at checkpoints while the disk of its output or cache still has this much room."""
+    hang_timeout_s: Annotated[float, Field(ge=10)] | None = None
+    """A worker that shows no progress for so long is ended and its trial started again, once; None: never."""
+    stop_grace_s: Annotated[float, Field(ge=0)] = 20.0
+    """After SIGTERM, running trials have this long to reach a checkpoint."""
 
 
 class TrackingConfig(Section):

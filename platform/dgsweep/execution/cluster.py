@@ -21,7 +21,7 @@ from dgsweep.execution.open_cluster import (
     use_token_if_there_is_one,
 )
 from dgsweep.execution.ray_job import inside_ray_job
-from dgsweep.execution.resources import Node, available_cpus
+from dgsweep.execution.resources import Node, as_node, available_cpus
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Only specs pass through the object store; scans are read from the cache on disk."""
@@ -70,15 +70,7 @@ def living_nodes() -> list[Node]:
     Raises:
         ResourceError: There is none.
     """
-    nodes = [
-        Node(
-            name=f"node {node['NodeManagerAddress']}",
-            cpus=int(node["Resources"].get("CPU", 0)),
-            gpus=int(node["Resources"].get("GPU", 0)),
-        )
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    nodes = [as_node(f"node {node['NodeManagerAddress']}", node["Resources"]) for node in ray.nodes() if node["Alive"]]
     if not nodes:
         raise ResourceError("the Ray cluster has no living node; start one with `ray start --head`")
     return nodes

@@ -27,6 +27,10 @@ class TrialJob:
     """cpu or cuda."""
     umask: int = PRIVATE
     """Permissions that new files must not have: the driver's, on every node."""
+    gpus: float = 0.0
+    """Share of an accelerator, or accelerators, that each worker holds."""
+    hang_timeout_s: float | None = None
+    """A worker that shows no progress for so long ends itself; None: never."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +40,5 @@ class WorkerLink:
     rank: int
     world_size: int
     report: Callable[[dict[str, float | int | str]], None]
+    own_process: bool = False
+    """Whether the process runs this trial alone, so that it may end itself when the trial hangs."""

@@ -24,11 +24,15 @@ class SweepOutcome:
     """Trials that an earlier run had finished; they were not run again."""
     failed: tuple[FailedTrial, ...]
     wall_s: float
+    left: int = 0
+    """Trials that were neither finished nor failed, because the run ended early."""
+    stopped: str = ""
+    """Why it ended early, and what to change; '' when it did not."""
 
     @property
     def exit_code(self) -> int:
-        """0 when every trial of the plan is done, 1 when some failed."""
-        return 1 if self.failed else 0
+        """0 when every trial of the plan is done, 1 when some failed or are left."""
+        return 1 if self.failed or self.stopped else 0
 
 
 class SweepInterruptedError(DgsweepError):

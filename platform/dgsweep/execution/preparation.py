@@ -61,6 +61,8 @@ def build_jobs(
             threads=resources.threads,
             device=resources.device,
             umask=current_umask(),
+            gpus=resources.gpus_per_worker,
+            hang_timeout_s=config.resources.hang_timeout_s,
         )
         for spec in specs
     ]

@@ -35,6 +35,8 @@ def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
         "run": outcome.done,
         "reused": outcome.reused,
         "failed": [failed._asdict() for failed in outcome.failed],
+        "left": outcome.left,
+        "stopped": outcome.stopped,
         "wall_s": round(outcome.wall_s, 1),
         "matrix_title": title,
         "matrix": rows,

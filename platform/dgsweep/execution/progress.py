@@ -78,6 +78,14 @@ class SweepProgress:
         text = f"failed  {name}: {_first_line(cause)}" if cause else f"done    {name}"
         self._console.print(text, style="red" if cause else None, markup=False, highlight=False, soft_wrap=True)
 
+    def stopped(self, trial_id: str) -> None:
+        """Say that a trial stopped at a checkpoint and goes on with the next run."""
+        with self._lock:
+            trial = self._running.pop(trial_id, None)
+        where = f" at step {trial.step}" if trial and trial.step else ""
+        text = f"stopped {trial.name if trial else trial_id}{where}"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Keep the view fresh, by heartbeats too, until the block ends."""

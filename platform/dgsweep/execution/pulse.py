@@ -1,40 +1,57 @@
 """A sign of life every few seconds from a thread, so that a long step is not taken for a dead worker."""
 
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
+from dgsweep.errors import TrialStoppedError
+from dgsweep.execution.caps import Holding
 from dgsweep.records.ledger import Ledger
+from dgsweep.records.state import STOPPED
+from dgsweep.records.steering import TrialCost, read_cost, stop_request, write_cost
 from dgsweep.storage.files import StorageError
 
 INTERVAL_S = 5.0
+ASKED = "the sweep was asked to stop"
 
 
 class Pulse:
-    """Writes the trial's heartbeat while the block runs.
+    """Writes the trial's heartbeat and what it costs, and looks whether the sweep is to stop, while the block runs.
 
     Args:
         ledger: where to.
         trial_id: whose.
-        beats: False makes it silent (workers other than the first).
+        beats: False makes it write nothing (workers other than the first).
+        holding: what the trial holds, for its cost.
     """
 
-    def __init__(self, ledger: Ledger, trial_id: str, *, beats: bool) -> None:
-        self._ledger, self._trial_id, self._beats = ledger, trial_id, beats
+    def __init__(self, ledger: Ledger, trial_id: str, *, beats: bool, holding: Holding) -> None:
+        self._ledger, self._trial_id, self._beats, self._holding = ledger, trial_id, beats, holding
         self._progress: dict[str, Any] = {"phase": "start"}
         self._over = threading.Event()
+        self._asked = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+        self._started_s = time.monotonic()
+        self._steps = 0
+        self._before = TrialCost()
 
     def __enter__(self) -> Self:
         if self._beats:
+            self._before = read_cost(self._ledger.paths(self._trial_id))
+            self._look()
             self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
-        if self._beats:
-            self._thread.join()
+        if not self._beats:
+            return
+        self._thread.join()
+        self._count()
+        if kind is not None and issubclass(kind, TrialStoppedError):
+            self._ledger.heartbeat(self._trial_id, {**self._progress, "phase": STOPPED})
 
     def update(self, progress: Mapping[str, Any]) -> None:
         """Replace what the next heartbeat says."""
@@ -42,9 +59,31 @@ class Pulse:
 
     def step(self, step: int) -> None:
         """Note a finished step."""
+        self._steps += 1
         self._progress = {**self._progress, "phase": "train", "step": step}
+
+    def stopping(self) -> str:
+        """Why the trial is to stop at its next checkpoint; '' to go on."""
+        return ASKED if self._asked.is_set() else ""
 
     def _beat(self) -> None:
         while not self._over.wait(INTERVAL_S):
             with suppress(StorageError):  # an object store that does not answer now may do so next time
+                self._look()
                 self._ledger.heartbeat(self._trial_id, self._progress)
+                self._count()
+
+    def _look(self) -> None:
+        if stop_request(self._ledger.files):
+            self._asked.set()
+
+    def _count(self) -> None:
+        wall_s = time.monotonic() - self._started_s
+        spent = TrialCost(
+            attempts=1,
+            wall_s=wall_s,
+            core_s=wall_s * self._holding.cores,
+            gpu_s=wall_s * self._holding.gpus,
+            steps=self._steps,
+        )
+        write_cost(self._ledger.paths(self._trial_id), self._before + spent)

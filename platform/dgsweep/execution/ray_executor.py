@@ -14,11 +14,16 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
+import ray
 from ray import tune
 
+from dgsweep.execution.cluster import living_nodes
 from dgsweep.execution.events import Listener, Run
+from dgsweep.execution.gate import Gate, OpenGate
 from dgsweep.execution.job import TrialJob
+from dgsweep.execution.plan_order import PlanOrder, Room
 from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
+from dgsweep.execution.resources import TrialResources, as_node, concurrent_trials
 
 NO_PROCESSOR = {"CPU": 0, "memory": 1}
 """Resources of a trial's Tune part; one byte of memory, since Tune refuses a request for nothing."""
@@ -31,17 +36,21 @@ TUNE_ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when told to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",  # else a searcher's trials start one after the other
 }
 
 
-def run_on_ray(jobs: Sequence[TrialJob], schedule: RaySchedule, *, run: Run, listener: Listener) -> None:
-    """Run every job on the Ray that this process is connected to, as many at a time as fit.
+def run_on_ray(
+    jobs: Sequence[TrialJob], schedule: RaySchedule, *, run: Run, listener: Listener, gate: Gate | None = None
+) -> None:
+    """Run every job on the Ray that this process is connected to, as many at a time as fit beside what runs there.
 
     Args:
         jobs: Trials in plan order, which is the order in which they start.
         schedule: Resources, failure policy and Ray's storage.
         run: Runs one trial on every rank; it must survive pickling.
         listener: Told of every start, report and end.
+        gate: Says before each trial whether it may start.
     """
     if not jobs:
         return
@@ -54,18 +63,19 @@ def run_on_ray(jobs: Sequence[TrialJob], schedule: RaySchedule, *, run: Run, lis
     # Ray prints what it wants the driver to know on standard output, which belongs to the command's own answer.
     with _environment(TUNE_ENVIRONMENT), _silent("ray.tune"), redirect_stdout(sys.stderr):
         try:
-            _tuner(shipment, listener).fit()
+            _tuner(shipment, listener, gate or OpenGate()).fit()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tuner(shipment: Shipment, listener: Listener) -> tune.Tuner:
+def _tuner(shipment: Shipment, listener: Listener, gate: Gate) -> tune.Tuner:
     schedule = shipment.schedule
+    order = PlanOrder(list(shipment.jobs), gate, _room(schedule.resources))
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(tune_trial, shipment=shipment), NO_PROCESSOR),
-        param_space={"trial_id": tune.grid_search(list(shipment.jobs))},
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=schedule.resources.max_concurrent,
+            search_alg=order,
+            num_samples=len(shipment.jobs),
             reuse_actors=True,
             trial_name_creator=_trial_id,
             trial_dirname_creator=_trial_id,
@@ -74,9 +84,17 @@ def _tuner(shipment: Shipment, listener: Listener) -> tune.Tuner:
             name=schedule.sweep,
             storage_path=str(schedule.storage / "tune"),
             verbose=0,
-            callbacks=[_Relay(listener)],
+            callbacks=[_Relay(listener, order)],
+            stop=_Nobody(gate, order),
             failure_config=tune.FailureConfig(max_failures=schedule.max_failures),
         ),
+    )
+
+
+def _room(resources: TrialResources) -> Room:
+    return Room(
+        capacity=lambda: concurrent_trials(resources, living_nodes()),
+        free=lambda: concurrent_trials(resources, [as_node("all", ray.available_resources())]),
     )
 
 
@@ -84,11 +102,30 @@ def _trial_id(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
+class _Nobody(tune.Stopper):
+    """Ends the experiment once running trials were asked to stop and only those that wait for workers are left."""
+
+    def __init__(self, gate: Gate, order: PlanOrder) -> None:
+        self._gate, self._order = gate, order
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as that of the callbacks."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether nothing runs that could stop by itself."""
+        return self._gate.stopping and self._order.idle
+
+
 class _Relay(tune.Callback):
     """Hands Tune's events on to the listener, in the driver's process."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, listener: Listener, order: PlanOrder) -> None:
+        self._listener, self._order = listener, order
         self._died: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,6 +140,7 @@ class _Relay(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Tell what a trial reports, or keep why it died until its end."""
+        self._order.placed(_trial_id(trial))
         if cause := result.get(DIED):
             self._died[_trial_id(trial)] = cause
         elif "step" in result:

@@ -11,14 +11,18 @@ import ray.train.torch
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import TrialFailedError, TrialStoppedError
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
+from dgsweep.execution.pulse import ASKED
 from dgsweep.execution.resources import TrialResources
 from dgsweep.records.ledger import Ledger
 
 DIED = "died"
 """Key of the report by which the Tune part tells the driver why the workers died for good."""
+
+PLACED = "placed"
+"""Key of the first report of a trial: its workers have their resources."""
 
 TRAIN_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # saves one actor a trial
@@ -78,7 +82,9 @@ def _trainer(trial_id: str, shipment: Shipment) -> ray.train.torch.TorchTrainer:
 
 def _worker_resources(resources: TrialResources) -> dict[str, float]:
     share: dict[str, float] = {"CPU": resources.cpus_per_worker}
-    return {**share, "GPU": resources.gpus_per_worker} if resources.gpus_per_worker else share
+    if resources.gpus_per_worker:
+        share["GPU"] = resources.gpus_per_worker
+    return {**share, **resources.custom_per_worker}
 
 
 def _cause(failure: ray.train.WorkerGroupError) -> str:
@@ -104,21 +110,30 @@ def train_loop(config: Mapping[str, Any]) -> None:
     if Ledger(job.output).failure(job.spec["trial_id"]):  # the driver cleared those of earlier runs
         return
     context = ray.train.get_context()
-    link = WorkerLink(rank=context.get_world_rank(), world_size=context.get_world_size(), report=_report)
+    link = WorkerLink(
+        rank=context.get_world_rank(), world_size=context.get_world_size(), report=_report, own_process=True
+    )
+    _report({PLACED: 1})
     try:
-        _take_device(job.device)
+        _take_device(job)
         run(job, link)
+    except TrialStoppedError as stop:
+        if stop.reason != ASKED:
+            raise  # only this node goes away: Train starts the trial again on another
     except TrialFailedError:
         if link.world_size > 1:
             raise
 
 
-def _take_device(device: str) -> None:
-    """Make the accelerator that Train gave to this rank the current one."""
-    if device == "cuda":
+def _take_device(job: TrialJob) -> None:
+    """Make the accelerator that Train gave to this rank the current one, with this trial's share of its memory."""
+    if job.device == "cuda":
         import torch
 
-        torch.cuda.set_device(ray.train.torch.get_device())
+        device = ray.train.torch.get_device()
+        torch.cuda.set_device(device)
+        if job.gpus < 1:
+            torch.cuda.set_per_process_memory_fraction(job.gpus, device)
 
 
 def _report(values: Mapping[str, float | int | str]) -> None:

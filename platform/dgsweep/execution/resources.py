@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dgsweep.config.schema import ResourcesConfig
@@ -20,6 +20,8 @@ class Node:
     name: str
     cpus: int
     gpus: int
+    custom: Mapping[str, float] = field(default_factory=dict)
+    """Ray's custom resources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class TrialResources:
     cpus_per_worker: int
     gpus_per_worker: float
     max_concurrent: int
+    custom_per_worker: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def threads(self) -> int:
@@ -40,6 +43,17 @@ class TrialResources:
     def device(self) -> str:
         """Torch device type of the workers."""
         return "cuda" if self.gpus_per_worker else "cpu"
+
+
+def as_node(name: str, resources: Mapping[str, float]) -> Node:
+    """A machine, from what Ray says that it has."""
+    custom = {key: value for key, value in resources.items() if key not in ("CPU", "GPU")}
+    return Node(name=name, cpus=int(resources.get("CPU", 0)), gpus=int(resources.get("GPU", 0)), custom=custom)
+
+
+def concurrent_trials(resources: TrialResources, nodes: Sequence[Node]) -> int:
+    """How many trials fit on machines at a time."""
+    return sum(_slots(node, resources) for node in nodes) // resources.workers
 
 
 def this_node() -> Node:
@@ -93,15 +107,17 @@ def resolve_resources(wanted: ResourcesConfig, nodes: Sequence[Node]) -> TrialRe
     cpus = wanted.cpus_per_trial or workers * _default_worker_cpus(gpus / workers, nodes)
     _require_even_shares(workers, cpus, gpus)
     worker_cpus, worker_gpus = cpus // workers, gpus / workers
-    slots = sum(_slots(node, worker_cpus, worker_gpus) for node in nodes)
-    if slots < workers:
-        raise _too_much(workers, worker_cpus, worker_gpus, nodes)
-    return TrialResources(
+    asked = TrialResources(
         workers=workers,
         cpus_per_worker=worker_cpus,
         gpus_per_worker=worker_gpus,
-        max_concurrent=slots // workers,
+        max_concurrent=1,
+        custom_per_worker=dict(wanted.custom),
     )
+    fitting = concurrent_trials(asked, nodes)
+    if not fitting:
+        raise _too_much(asked, nodes)
+    return replace(asked, max_concurrent=fitting)
 
 
 def _gpus(wanted: ResourcesConfig, nodes: Sequence[Node]) -> float:
@@ -118,9 +134,14 @@ def _default_worker_cpus(worker_gpus: float, nodes: Sequence[Node]) -> int:
     return max(1, min(MAX_CPUS_PER_GPU, math.floor(min(shares) * worker_gpus)))
 
 
-def _slots(node: Node, worker_cpus: int, worker_gpus: float) -> int:
-    by_cpu = node.cpus // worker_cpus
-    return by_cpu if not worker_gpus else min(by_cpu, math.floor(node.gpus / worker_gpus + 1e-9))
+def _slots(node: Node, asked: TrialResources) -> int:
+    """Workers that fit on a machine; a share of an accelerator does not reach over two of them."""
+    found = [node.cpus // asked.cpus_per_worker]
+    if asked.gpus_per_worker:
+        share = asked.gpus_per_worker
+        found.append(node.gpus * math.floor(1 / share + 1e-9) if share < 1 else math.floor(node.gpus / share + 1e-9))
+    found += [math.floor(node.custom.get(key, 0.0) / each + 1e-9) for key, each in asked.custom_per_worker.items()]
+    return min(found)
 
 
 def _require_even_shares(workers: int, cpus: int, gpus: float) -> None:
@@ -140,13 +161,17 @@ def _require_even_shares(workers: int, cpus: int, gpus: float) -> None:
     problems.raise_if_any(ResourceError, "the resources of a trial cannot be shared by its workers:")
 
 
-def _too_much(workers: int, worker_cpus: int, worker_gpus: float, nodes: Sequence[Node]) -> ResourceError:
+def _too_much(asked: TrialResources, nodes: Sequence[Node]) -> ResourceError:
     problems = Problems()
+    custom = "".join(f" and {each:g} {key}" for key, each in asked.custom_per_worker.items())
     problems.add(
         "resources",
-        f"a trial asks for {workers} worker(s) with {worker_cpus} core(s) and {worker_gpus:g} GPU(s) each",
-        "lower resources.cpus_per_trial, gpus_per_trial or workers_per_trial, or run where there is more",
+        f"a trial asks for {asked.workers} worker(s) with {asked.cpus_per_worker} core(s) and "
+        f"{asked.gpus_per_worker:g} GPU(s){custom} each",
+        "lower resources.cpus_per_trial, gpus_per_trial, workers_per_trial or custom, or run where there is more",
     )
     for node in nodes:
-        problems.add(node.name, f"has {node.cpus} core(s) and {node.gpus} GPU(s)")
+        others = [f"{node.custom.get(key, 0.0):g} {key}" for key in asked.custom_per_worker]
+        had = [f"{node.cpus} core(s)", f"{node.gpus} GPU(s)", *others]
+        problems.add(node.name, f"has {', '.join(had[:-1])} and {had[-1]}")
     return ResourceError("no machine can give a trial what it asks for:", problems)

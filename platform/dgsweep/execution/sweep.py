@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,18 @@ from dgsweep.config.schema import SweepConfig
 from dgsweep.config.secrets import without_password
 from dgsweep.data.manifest import Manifest
 from dgsweep.errors import InputError, Problem, ResourceError
+from dgsweep.execution.caps import Holding
 from dgsweep.execution.events import Listener, Run, real_trial
+from dgsweep.execution.guard import forget_hangs
 from dgsweep.execution.inline_executor import run_inline
-from dgsweep.execution.interrupts import stops_cleanly
+from dgsweep.execution.interrupts import Notice, stops_cleanly
 from dgsweep.execution.job import TrialJob
 from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.preparation import build_jobs, cache_folder, require_room, write_case_list
 from dgsweep.execution.progress import SweepProgress
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
 from dgsweep.execution.tracker import SweepTracker
+from dgsweep.execution.watch import Ending, SweepWatch
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
@@ -48,13 +51,16 @@ class _Sweep:
     console: Console
     run: Run
     verbose: bool
+    watch: SweepWatch
+    only: Collection[str] | None
 
     def pending(self) -> list[TrialSpec]:
         """Trials that are not done, in plan order; a stale one is only scored again, which its worker decides.
 
         What none of them starts from need not be pretrained.
         """
-        states = zip(self.plan.trials, self.ledger.each(self.ledger.state, self.plan.trials), strict=True)
+        wanted = [spec for spec in self.plan.trials if self.only is None or spec.trial_id in self.only]
+        states = zip(wanted, self.ledger.each(self.ledger.state, wanted), strict=True)
         trials = [spec for spec, state in states if state is not TrialState.DONE]
         needed = {start for spec in trials for start in spec.depends_on}
         return [*(spec for spec in self.plan.pretraining if self._is_wanted(spec, needed)), *trials]
@@ -83,6 +89,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
     run: Run = real_trial,
     verbose: bool = False,
     resume_command: str | None = None,
+    only: Collection[str] | None = None,
 ) -> SweepOutcome:
     """Run every trial of the plan that the ledger does not hold as done; a trial that fails does not stop the others.
 
@@ -97,6 +104,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         run: Runs one trial on every rank; it must survive pickling.
         verbose: Show what Ray logs and workers print.
         resume_command: What the person should type after a stop; None takes this process's own command line.
+        only: Ids of the trials to run (what they start from comes with them); None for all.
 
     Raises:
         InputError: Another driver holds the output, or a node of the cluster runs another dgsweep.
@@ -105,30 +113,44 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
     """
     started_s = time.monotonic()
     ledger = Ledger(place(config.output).absolute())
+    watch = SweepWatch(config, ledger, plan.all_trials)
     sweep = _Sweep(
-        config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose
-    )
-    with stops_cleanly(resume_command or _own_command()), _nothing_half_written(ledger), ledger.lock():
+        config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose,
+        watch=watch, only=only,
+    )  # fmt: skip
+    notice = Notice(config.resources.stop_grace_s)
+    with stops_cleanly(resume_command or _own_command(), notice), _nothing_half_written(ledger), ledger.lock():
         ledger.write_plan(plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
         _require_fitting_starts(pending)
         view = MlflowView(config.tracking.uri, config.tracking.experiment or config.name, ledger.output)
-        reused = len(plan.trials) - sum(1 for spec in pending if spec.phase != "pretrain")
+        asked = len(plan.trials if only is None else [spec for spec in plan.trials if spec.trial_id in only])
+        reused = asked - sum(1 for spec in pending if spec.phase != "pretrain")
         progress = SweepProgress(console, total=len(pending) + reused, reused=reused, heartbeat=ledger.progress)
-        tracker = SweepTracker(pending, ledger=ledger, view=view, progress=progress)
+        tracker = SweepTracker(pending, ledger=ledger, view=view, progress=progress, watch=watch)
         with (
             _placed(sweep, pending, executor=executor, door=Door(address=address, allow_open=allow_open)) as execute,
             _recorded(sweep, view),
             progress.shown(),
+            watch.looking(),
         ):
+            notice.ask = watch.announce_end
             execute(tracker)
     return SweepOutcome(
         done=tracker.done,
         reused=reused,
         failed=tracker.failed,
         wall_s=time.monotonic() - started_s,
+        left=len(pending) - tracker.done - len(tracker.failed),
+        stopped=_told(watch.ending),
     )
+
+
+def _told(ending: Ending | None) -> str:
+    if ending is None:
+        return ""
+    return f"{ending.text}; to go on, {ending.go_on} and run it again" if ending.go_on else ending.text
 
 
 def _require_fitting_starts(pending: Sequence[TrialSpec]) -> None:
@@ -184,7 +206,7 @@ def _placed(
     elif executor == "inline":
         resources = _inline_resources(sweep.config)
         jobs = _ready(sweep, pending, resources)
-        yield lambda listener: run_inline(jobs, run=sweep.run, listener=listener)
+        yield lambda listener: run_inline(jobs, run=sweep.run, listener=listener, gate=sweep.watch)
     else:
         with _placed_on_ray(sweep, pending, door) as execute:
             yield execute
@@ -209,7 +231,7 @@ def _placed_on_ray(sweep: _Sweep, pending: Sequence[TrialSpec], door: Door) -> I
 
         def execute(listener: Listener) -> None:
             for wave in _waves(jobs):
-                run_on_ray(wave, schedule, run=sweep.run, listener=listener)
+                run_on_ray(wave, schedule, run=sweep.run, listener=listener, gate=sweep.watch)
 
         yield execute
 
@@ -245,8 +267,11 @@ def _ready(sweep: _Sweep, pending: Sequence[TrialSpec], resources: TrialResource
     """Check the disk, forget failures of earlier runs, and make the jobs."""
     jobs = build_jobs(pending, sweep.manifest, sweep.config, resources)
     require_room(pending, sweep.manifest, cache_folder(sweep.config))
+    workers = resources.workers
+    sweep.watch.place(Holding(cores=workers * resources.cpus_per_worker, gpus=workers * resources.gpus_per_worker))
     for spec in pending:
         sweep.ledger.clear_failure(spec.trial_id)
+        forget_hangs(sweep.ledger.paths(spec.trial_id))
     return jobs
 
 

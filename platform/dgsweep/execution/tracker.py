@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from dgsweep.execution.events import Report
+from dgsweep.execution.guard import hang_cause
 from dgsweep.execution.outcome import FailedTrial
 from dgsweep.execution.progress import SweepProgress
+from dgsweep.execution.watch import SweepWatch
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
@@ -17,12 +19,19 @@ class SweepTracker:
     """Listens to an executor. What the ledger says of a trial is what counts, whatever the executor saw."""
 
     def __init__(
-        self, specs: Sequence[TrialSpec], *, ledger: Ledger, view: MlflowView, progress: SweepProgress
+        self,
+        specs: Sequence[TrialSpec],
+        *,
+        ledger: Ledger,
+        view: MlflowView,
+        progress: SweepProgress,
+        watch: SweepWatch,
     ) -> None:
         self._specs: Mapping[str, TrialSpec] = {spec.trial_id: spec for spec in specs}
         self._ledger = ledger
         self._view = view
         self._progress = progress
+        self._watch = watch
         self._done: list[str] = []
         self._failed: list[FailedTrial] = []
 
@@ -39,6 +48,7 @@ class SweepTracker:
     def started(self, trial_id: str) -> None:
         """Note that a trial was given to a worker."""
         spec = self._specs[trial_id]
+        self._watch.started(trial_id)
         self._progress.started(trial_id, spec.full_name)
         self._view.trial_started(spec)
 
@@ -54,17 +64,23 @@ class SweepTracker:
             self._view.curve(self._specs[trial_id], int(report["step"]), values)
 
     def finished(self, trial_id: str, cause: str) -> None:
-        """Note the end of a trial: done when the ledger says so, failed otherwise."""
+        """Note the end of a trial: done when the ledger says so, stopped when it was asked to, failed otherwise."""
         spec = self._specs[trial_id]
         status = self._ledger.status(spec)
+        self._watch.finished(trial_id, done=status.state is TrialState.DONE)
         if status.state is TrialState.DONE:
             self._done.append(trial_id)
             self._progress.finished(trial_id)
             self._view.trial_done(spec, self._ledger)
             return
         failure = self._ledger.failure(trial_id)
+        if not failure and self._watch.stopping:
+            self._progress.stopped(trial_id)
+            return
         if not failure:
-            self._ledger.fail(trial_id, cause or f"it ended without a record ({status.cause or status.state})", "died")
+            hung, where = hang_cause(self._ledger.paths(trial_id))
+            cause = hung or cause or f"it ended without a record ({status.cause or status.state})"
+            self._ledger.fail(trial_id, cause, "hung" if hung else "died", where)
             failure = self._ledger.failure(trial_id)
         self._failed.append(FailedTrial(trial_id, spec.full_name, str(failure["cause"])))
         self._progress.finished(trial_id, cause=str(failure["cause"]))

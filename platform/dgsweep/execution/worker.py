@@ -12,9 +12,12 @@ import SimpleITK
 import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import TrialFailedError, TrialStoppedError
+from dgsweep.execution.caps import Holding
+from dgsweep.execution.guard import Guard, hang_cause
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
+from dgsweep.execution.memory import OutOfMemoryRestartError, advised, memory_provenance, train_within_memory
 from dgsweep.execution.partial_scores import PartialScores
 from dgsweep.execution.pulse import Pulse
 from dgsweep.networks.builder import count_parameters
@@ -26,7 +29,7 @@ from dgsweep.records.provenance import collect
 from dgsweep.storage.files import exists, make_folder
 from dgsweep.storage.place import AnyPath, place
 from dgsweep.training.checkpoint import FINAL
-from dgsweep.training.loop import Training, TrainTask, load_trained, train
+from dgsweep.training.loop import Training, TrainTask, load_trained
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.scoring import Row, ScoreTask, score_cases, score_tasks
 from dgsweep.training.zero_shot import Leader, ZeroShotPlace, score_zero_shot, zero_shot_training
@@ -37,19 +40,27 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
 
     Raises:
         TrialFailedError: the trial failed; the ledger holds the cause.
+        TrialStoppedError: it was asked to stop, and did so at a checkpoint.
     """
     spec = TrialSpec.from_json(job.spec)
     ledger = Ledger(job.output)
+    paths = ledger.paths(spec.trial_id)
     _pin_threads(job.threads)
     os.umask(job.umask)
     try:
-        with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
-            _run(spec, ledger, job, _runtime(job, link, pulse))
+        _require_progress(ledger, spec)
+        with (
+            Guard(paths, link.rank, job.hang_timeout_s, active=link.own_process) as guard,
+            Pulse(ledger, spec.trial_id, beats=link.rank == 0, holding=_holding(job, link)) as pulse,
+        ):
+            _run(spec, ledger, job, _runtime(job, link, pulse, guard))
+    except (TrialStoppedError, OutOfMemoryRestartError):
+        raise
     except TrialFailedError as failure:
-        ledger.fail(spec.trial_id, failure.cause, failure.kind)
+        ledger.fail(spec.trial_id, failure.cause, failure.kind, hang_cause(paths)[1])
         raise
     except torch.OutOfMemoryError as error:
-        raise _failed(ledger, spec, str(error).split(". ", maxsplit=1)[0], "out_of_memory") from error
+        raise _failed(ledger, spec, advised(error, paths.micro_batches), "out_of_memory") from error
     except Exception as error:  # the one catch-all: a trial that breaks must not take the sweep with it
         raise _failed(ledger, spec, f"{type(error).__name__}: {error}", "error") from error
 
@@ -59,18 +70,41 @@ def _failed(ledger: Ledger, spec: TrialSpec, cause: str, kind: str) -> TrialFail
     return TrialFailedError(cause, kind=kind)
 
 
+def _holding(job: TrialJob, link: WorkerLink) -> Holding:
+    return Holding(cores=job.threads * link.world_size, gpus=job.gpus * link.world_size)
+
+
 def _pin_threads(threads: int) -> None:
     torch.set_num_threads(threads)
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
-def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse) -> Runtime:
+def _require_progress(ledger: Ledger, spec: TrialSpec) -> None:
+    """Raise TrialFailedError where the trial hung twice in this run: it would again."""
+    cause, _ = hang_cause(ledger.paths(spec.trial_id))
+    if cause:
+        raise TrialFailedError(cause, kind="hung")
+
+
+def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse, guard: Guard) -> Runtime:
     def report(metrics: Mapping[str, float | int | str]) -> None:
+        guard.moved()
         pulse.update(metrics)
         link.report(dict(metrics))
 
+    def tick(step: int) -> None:
+        guard.moved()
+        pulse.step(step)
+
     device = torch.device("cuda", torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
-    return Runtime(device=device, rank=link.rank, world_size=link.world_size, report=report, tick=pulse.step)
+    return Runtime(
+        device=device,
+        rank=link.rank,
+        world_size=link.world_size,
+        report=report,
+        tick=tick,
+        stopping=lambda: pulse.stopping() or guard.going(),
+    )
 
 
 def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> None:
@@ -86,24 +120,23 @@ def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> No
 def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> Training:
     if spec.phase == "zero_shot":
         return zero_shot_training(spec, runtime)
-    checkpoints = ledger.paths(spec.trial_id).checkpoint
-    finished = load_trained(spec, checkpoints, runtime)
+    paths = ledger.paths(spec.trial_id)
+    finished = load_trained(spec, paths.checkpoint, runtime)
     if finished is not None:
         return finished
     cache = PreprocessCache(job.cache)
-    return train(
-        TrainTask(
-            spec=spec,
-            train=_cached(spec.split.train, spec, job, cache),
-            val=_cached(spec.split.val, spec, job, cache),
-            unlabelled=tuple(
-                cache.image(job.cases[name], spec.preprocessing, spec.domains[name]) for name in spec.split.unlabelled
-            ),
-            checkpoints=checkpoints,
-            start=_start(spec, ledger),
-            runtime=runtime,
-        )
+    task = TrainTask(
+        spec=spec,
+        train=_cached(spec.split.train, spec, job, cache),
+        val=_cached(spec.split.val, spec, job, cache),
+        unlabelled=tuple(
+            cache.image(job.cases[name], spec.preprocessing, spec.domains[name]) for name in spec.split.unlabelled
+        ),
+        checkpoints=paths.checkpoint,
+        start=_start(spec, ledger),
+        runtime=runtime,
     )
+    return train_within_memory(task, paths.micro_batches)
 
 
 def _start(spec: TrialSpec, ledger: Ledger) -> AnyPath | None:
@@ -175,6 +208,8 @@ def _scores(
     for number, (task, rows) in enumerate(_scored(training, spec, left, ledger, job, alone), start=1):
         partial.add(task.case.info.case_id, rows)
         mine.extend(rows)
+        if number < len(left) and (reason := runtime.agreed_stop(at_checkpoint=False)):
+            raise TrialStoppedError(reason)
         runtime.report({"phase": "score", "step": training.ctx.step, "steps": spec.budget_steps,
                         "scored": number, "to_score": len(left)}) if runtime.world_size == 1 else None  # fmt: skip
     return done + runtime.gather(mine)
@@ -199,8 +234,9 @@ def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, led
         cases[flag] = cases[flag].astype(bool)
     ledger.write_cases(spec.trial_id, cases)
     ledger.write_curves(spec.trial_id, pd.DataFrame(training.curves.rows, columns=list(CURVE_COLUMNS)))
-    ledger.write_provenance(spec.trial_id, {**collect(started_at=started), **_costs(training)})
     paths = ledger.paths(spec.trial_id)
+    memory = memory_provenance(paths.micro_batches, training)
+    ledger.write_provenance(spec.trial_id, {**collect(started_at=started), **_costs(training), **memory})
     remove_unwanted_predictions(paths.predictions, cases, spec.output_keep)
     ledger.finish(spec.trial_id, spec)
     PartialScores.clear(paths.checkpoint)

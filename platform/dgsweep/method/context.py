@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from dgsweep.method.base import Batch, Method, state_value
 from dgsweep.method.case_request import CaseRequest
 from dgsweep.method.losses import supervised_loss
+from dgsweep.method.micro_batch import cut, summed_loss
 from dgsweep.method.recipe import Recipe
 from dgsweep.method.schedule import learning_rate_at
 from dgsweep.method.workers import Alone, Workers
@@ -44,6 +45,8 @@ class Context:
         self.recipe = recipe
         self.n_domains = n_domains
         self.rank = self._workers.rank
+        self.micro_batches = 1
+        """Into how many parts each batch is cut, where the device cannot hold it whole."""
         self.step = 0
         self.active_steps = 0
         self.adapted_cases = 0
@@ -255,15 +258,8 @@ class Context:
                 self.step, self.recipe.budget_steps, self.recipe.learning_rate, self.recipe.schedule
             )
 
-        def closure() -> Tensor:
-            self.features.clear()
-            self.notes.clear()
-            self.batch = batch  # for taps, which see a feature map only
-            views = self.method.views(self, batch)
-            self.losses = dict(self.method.loss(self, batch, views))
-            return torch.stack(list(self.losses.values())).sum()
-
-        self.method.optimize(self, closure)
+        parts = cut(batch, self.micro_batches)
+        self.method.optimize(self, lambda: summed_loss(self, parts))
         self.method.after_step(self)
         self.active_steps += int(self._active_now)
         self.step += 1

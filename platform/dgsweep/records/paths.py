@@ -43,6 +43,16 @@ class SweepPaths:
         return self.output / "driver.lease"
 
     @property
+    def stop(self) -> AnyPath:
+        """A request that the running sweep stops, written by anyone who sees this folder."""
+        return self.output / "stop.json"
+
+    @property
+    def driver_state(self) -> AnyPath:
+        """What the driver says of itself every few seconds."""
+        return self.output / "driver_state.json"
+
+    @property
     def mlflow(self) -> AnyPath:
         """MLflow run ids of the parent, the trials and the summaries."""
         return self.output / "mlflow.json"
@@ -113,6 +123,21 @@ class TrialPaths:
     def heartbeat(self) -> AnyPath:
         """Sign of life of the process that runs the trial."""
         return self.root / "heartbeat.json"
+
+    @property
+    def cost(self) -> AnyPath:
+        """What the trial cost so far, over all its starts."""
+        return self.root / "cost.json"
+
+    @property
+    def micro_batches(self) -> AnyPath:
+        """Into how many parts each batch is cut since the device's memory did not hold a whole one."""
+        return self.root / "micro_batches.json"
+
+    @property
+    def hangs(self) -> AnyPath:
+        """Where each start that was ended for hanging stood."""
+        return self.root / "hangs"
 
     @property
     def failed(self) -> AnyPath:

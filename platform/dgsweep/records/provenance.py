@@ -38,7 +38,7 @@ def collect(*, started_at: datetime | None = None) -> dict[str, Any]:
         "packages": _versions(),
         "commit": _commit(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpus": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "started": begin.astimezone(UTC).isoformat(timespec="milliseconds"),
@@ -81,7 +81,8 @@ def _git(folder: Path, *arguments: str) -> str:
     return run.stdout.strip() if run.returncode == 0 else ""
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -12,6 +12,8 @@ from dgsweep.records.paths import TrialPaths
 
 HEARTBEAT_FRESH_S = 120.0
 """A trial whose sign of life is older than this does not run any more."""
+STOPPED = "stopped"
+"""Phase of the last heartbeat of a trial that stopped at a checkpoint because it was asked to."""
 SEALED = ("spec.json", "cases.parquet", "curves.parquet", "provenance.json")
 """Files whose checksums DONE holds."""
 SCORES = "cases.parquet"
@@ -102,6 +104,8 @@ def read_progress(paths: TrialPaths) -> dict[str, Any]:
 
 def is_fresh(progress: Mapping[str, Any]) -> bool:
     """Whether a heartbeat is younger than HEARTBEAT_FRESH_S (or that much ahead, by another node's clock)."""
+    if progress.get("phase") == STOPPED:
+        return False
     try:
         return abs(time.time() - float(progress["time"])) < HEARTBEAT_FRESH_S
     except (KeyError, TypeError, ValueError):

@@ -154,6 +154,16 @@ def idle_methods(evidence: Evidence) -> list[str]:
     )
 
 
+def in_parts(evidence: Evidence) -> list[str]:
+    """Trials whose device could not hold a batch: how they trained instead, and whether that is the same training."""
+    found = [(key, said["micro_batches"]) for key, said in evidence.provenance.items() if said.get("micro_batches")]
+    return [
+        f"{evidence.specs[key].full_name}: {note['parts']} parts of a batch of {note['batch']}, "
+        + ("the same gradients up to rounding" if note["same_gradients"] else "; ".join(note["differences"]))
+        for key, note in found
+    ]
+
+
 def _steps(found: Mapping[str, Any], evidence: Evidence, trial_id: str) -> int:
     """Steps that were taken, which early stopping may make fewer than the budget."""
     return int(found.get("steps") or evidence.specs[trial_id].budget_steps)

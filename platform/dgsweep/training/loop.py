@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from dgsweep.data.cache import CachedCase
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import TrialFailedError, TrialStoppedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.storage.files import exists, remove_file
@@ -39,6 +39,8 @@ class TrainTask:
     start: AnyPath | None = None
     """Final checkpoint of the pretraining that the network starts from."""
     runtime: Runtime
+    micro_batches: int = 1
+    """Into how many parts each batch is cut."""
 
 
 @dataclass(kw_only=True)
@@ -56,6 +58,7 @@ def train(task: TrainTask) -> Training:
 
     Raises:
         TrialFailedError: the loss was not finite.
+        TrialStoppedError: the runtime asked for it; the last checkpoint is of the last finished step.
     """
     ctx = build_context(task.spec, task.runtime, _starting_weights(task))
     finished = load_checkpoint(task.checkpoints / FINAL, ctx.device)
@@ -63,6 +66,7 @@ def train(task: TrainTask) -> Training:
         check_network(finished, task.checkpoints / FINAL, _network_of(task.spec))
         ctx.load_weights(finished["context"])
         return Training(ctx=ctx, curves=Curves.from_state(finished["curves"]), wall_s=finished["wall_s"])
+    ctx.micro_batches = task.micro_batches
     training = _resume(ctx, task)
     feed = Feed(task.spec, task.train, task.runtime, task.unlabelled)
     try:
@@ -122,8 +126,17 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
             if not last and _should_stop(curves, spec):
                 ctx.method.finish(ctx)
                 break
-        if ctx.step % checkpoint_every == 0 and not last:
-            _save_last(training, task)
+        if not last:
+            _keep(training, task, due=ctx.step % checkpoint_every == 0)
+
+
+def _keep(training: Training, task: TrainTask, *, due: bool) -> None:
+    """Write the checkpoint that is due, or the last one of a training that is to stop."""
+    reason = task.runtime.agreed_stop(at_checkpoint=due)
+    if due or reason:
+        _save_last(training, task)
+    if reason:
+        raise TrialStoppedError(reason)
 
 
 def _evaluate(ctx: Context, curves: Curves, task: TrainTask) -> None:

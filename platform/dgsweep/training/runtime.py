@@ -18,6 +18,11 @@ def ignore_step(_: int) -> None:
     """A tick that nobody watches."""
 
 
+def never() -> str:
+    """A training that nobody stops."""
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
     """One worker of a trial."""
@@ -32,6 +37,8 @@ class Runtime:
     The wrapper waits for every parameter before the segmentation outputs, which pretraining has no loss on."""
     tick: Callable[[int], None] = ignore_step
     """Called after every step with the number of finished steps."""
+    stopping: Callable[[], str] = never
+    """Why this worker is to stop at a checkpoint; '' to go on."""
 
     @property
     def leads(self) -> bool:
@@ -49,6 +56,12 @@ class Runtime:
         collected: list[list[Any]] = [[] for _ in range(self.world_size)]
         torch.distributed.all_gather_object(collected, rows)
         return [row for part in collected for row in part]
+
+    def agreed_stop(self, *, at_checkpoint: bool) -> str:
+        """Why all workers stop here; '' to go on. Several agree where each writes or waits anyway: at a checkpoint."""
+        if self.world_size == 1:
+            return self.stopping()
+        return next(filter(None, self.gather([self.stopping()])), "") if at_checkpoint else ""
 
     def distribute(self, network: nn.Module) -> nn.Module:
         """Wrap the network so that gradients are averaged over workers; the network itself with one worker."""
