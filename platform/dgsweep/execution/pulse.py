@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from dgsweep.records.ledger import Ledger
@@ -44,4 +45,5 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(INTERVAL_S):
-            self._ledger.heartbeat(self._trial_id, self._progress)
+            with suppress(OSError):  # a full disk: the next one may find room
+                self._ledger.heartbeat(self._trial_id, self._progress)

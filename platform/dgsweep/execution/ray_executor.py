@@ -23,6 +23,9 @@ from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
 NO_PROCESSOR = {"CPU": 0, "memory": 1}
 """Resources of a trial's Tune part; one byte of memory, since Tune refuses a request for nothing."""
 
+PLATFORM_FAILURES = 10
+"""How often a trial is placed anew whose Tune part or Train controller died: that tells nothing about the trial."""
+
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the sweep stops cleanly by itself
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger holds the results
@@ -71,7 +74,7 @@ def _tuner(shipment: Shipment, listener: Listener) -> tune.Tuner:
             storage_path=str(schedule.storage / "tune"),
             verbose=0,
             callbacks=[_Relay(listener)],
-            failure_config=tune.FailureConfig(max_failures=schedule.max_failures),
+            failure_config=tune.FailureConfig(max_failures=PLATFORM_FAILURES),
         ),
     )
 

@@ -1,6 +1,7 @@
 """The driver's book-keeper: every event of a trial goes to the progress view, the ledger's failures and MLflow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from dgsweep.execution.events import Report
 from dgsweep.execution.outcome import FailedTrial
@@ -62,10 +63,11 @@ class SweepTracker:
             self._progress.finished(trial_id)
             self._view.trial_done(spec, self._ledger)
             return
-        failure = self._ledger.failure(trial_id)
-        if not failure:
-            self._ledger.fail(trial_id, cause or f"it ended without a record ({status.cause or status.state})", "died")
-            failure = self._ledger.failure(trial_id)
-        self._failed.append(FailedTrial(trial_id, spec.full_name, str(failure["cause"])))
-        self._progress.finished(trial_id, cause=str(failure["cause"]))
-        self._view.trial_failed(spec, str(failure["cause"]))
+        told = str(self._ledger.failure(trial_id).get("cause", ""))
+        if not told:
+            told = cause or f"it ended without a record ({status.cause or status.state})"
+            with suppress(OSError):  # a full disk must not end the sweep: the cause is told at its end, too
+                self._ledger.fail(trial_id, told, "died")
+        self._failed.append(FailedTrial(trial_id, spec.full_name, told))
+        self._progress.finished(trial_id, cause=told)
+        self._view.trial_failed(spec, told)

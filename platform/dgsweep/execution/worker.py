@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
 from dgsweep.errors import TrialFailedError
+from dgsweep.execution.disk import in_words
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
 from dgsweep.execution.partial_scores import PartialScores
@@ -43,17 +45,25 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
         with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
             _run(spec, ledger, job, _runtime(job, link, pulse))
     except TrialFailedError as failure:
-        ledger.fail(spec.trial_id, failure.cause, failure.kind)
+        _note(ledger, spec, failure.cause, failure.kind)
         raise
     except torch.OutOfMemoryError as error:
         raise _failed(ledger, spec, str(error).split(". ", maxsplit=1)[0], "out_of_memory") from error
+    except OSError as error:
+        raise _failed(ledger, spec, in_words(error, job.output), "disk") from error
     except Exception as error:  # the one catch-all: a trial that breaks must not take the sweep with it
         raise _failed(ledger, spec, f"{type(error).__name__}: {error}", "error") from error
 
 
 def _failed(ledger: Ledger, spec: TrialSpec, cause: str, kind: str) -> TrialFailedError:
-    ledger.fail(spec.trial_id, cause, kind, traceback.format_exc())
+    _note(ledger, spec, cause, kind, traceback.format_exc())
     return TrialFailedError(cause, kind=kind)
+
+
+def _note(ledger: Ledger, spec: TrialSpec, cause: str, kind: str, trace: str = "") -> None:
+    """Write the failure down; on a disk that is full the error that is raised must tell it."""
+    with suppress(OSError):
+        ledger.fail(spec.trial_id, cause, kind, trace)
 
 
 def _pin_threads(threads: int) -> None:

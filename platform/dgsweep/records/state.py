@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from dgsweep.plan.trial import TrialSpec
@@ -87,7 +88,7 @@ def judge(spec: TrialSpec, paths: TrialPaths) -> TrialStatus:
     if seal.intact and not unscored:
         return TrialStatus(state=TrialState.DONE)
     progress = read_progress(paths)
-    if is_fresh(progress):
+    if is_fresh(progress, paths.heartbeat):
         return TrialStatus(state=TrialState.RUNNING, unscored=unscored, progress=progress)
     if failure := _read_or_empty(paths.failed.name, paths):
         state = TrialState.PRUNED if failure.get("kind") == "pruned" else TrialState.FAILED
@@ -100,12 +101,16 @@ def read_progress(paths: TrialPaths) -> dict[str, Any]:
     return _read_or_empty(paths.heartbeat.name, paths)
 
 
-def is_fresh(progress: Mapping[str, Any]) -> bool:
-    """Whether a heartbeat is younger than HEARTBEAT_FRESH_S (or that much ahead, by another node's clock)."""
+def is_fresh(progress: Mapping[str, Any], heartbeat: Path) -> bool:
+    """Whether a heartbeat is younger than HEARTBEAT_FRESH_S, by its own clock or by that of the disk.
+
+    The clock of the node that wrote it may be off; the date of the file is given by the disk that all nodes share.
+    """
     try:
-        return abs(time.time() - float(progress["time"])) < HEARTBEAT_FRESH_S
-    except (KeyError, TypeError, ValueError):
+        times = (float(progress["time"]), heartbeat.stat().st_mtime)
+    except (KeyError, TypeError, ValueError, OSError):
         return False
+    return any(abs(time.time() - written) < HEARTBEAT_FRESH_S for written in times)
 
 
 def _unfinished(

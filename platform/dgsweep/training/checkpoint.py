@@ -1,30 +1,105 @@
 """Checkpoints: written beside and renamed, so that a killed run always finds a whole one; never a foreign pickle."""
 
+import errno
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from dgsweep.errors import CaseError
 
 LAST = "last.pt"
+BEFORE_LAST = "before_last.pt"
 FINAL = "final.pt"
+_LOG = logging.getLogger(__name__)
+
+
+class CutCheckpointError(CaseError):
+    """A checkpoint of ours is not whole: a disk lost what was written."""
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write tensors, numbers and strings to `path` atomically: temporary file, fsync, rename."""
+    """Write tensors, numbers and strings to `path` atomically: temporary file, fsync, rename.
+
+    Raises:
+        OSError: the disk is full or cannot be written; nothing is left of the attempt.
+    """
+    _written(state, path).replace(path)
+    _sync_folder(path.parent)
+
+
+def save_last(state: dict[str, Any], folder: Path) -> None:
+    """Write the checkpoint from which the training can go on, and keep the one before it for `load_last`."""
+    temporary = _written(state, folder / LAST)
+    if (folder / LAST).exists():
+        (folder / LAST).replace(folder / BEFORE_LAST)
+    temporary.replace(folder / LAST)
+    _sync_folder(folder)
+
+
+def load_last(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The newest whole checkpoint from which the training can go on; None when there is none.
+
+    Raises:
+        CaseError: a file holds objects that are not loaded.
+    """
+    for path in (folder / LAST, folder / BEFORE_LAST):
+        try:
+            found = load_checkpoint(path, device)
+        except CutCheckpointError as error:
+            _LOG.warning("%s; the training goes on from the checkpoint before it, or begins again", error)
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def remove_last(folder: Path) -> None:
+    """Remove what a finished training does not need any more."""
+    for name in (LAST, BEFORE_LAST):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _written(state: dict[str, Any], path: Path) -> Path:
+    """The state in a temporary file beside `path`, on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in path.parent.glob(f".{path.name}.*"):  # left by a run that was killed; only one run writes here
         stale.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
+    try:
+        with temporary.open("wb") as stream:
+            _serialise(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except Exception:
+        temporary.unlink(missing_ok=True)  # on a full disk it would keep everybody else from writing
+        raise
+    return temporary
+
+
+def _serialise(state: dict[str, Any], stream: BinaryIO) -> None:
+    try:
         torch.save(state, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    except RuntimeError as error:  # torch speaks of a container and hides that the disk is full
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlive a power cut, where the file system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
@@ -38,9 +113,10 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        foreign = isinstance(error, UnpicklingError)
         cause = "it holds more than tensors and numbers, or no checkpoint at all"  # torch's text advises an unsafe load
-        cause = cause if isinstance(error, UnpicklingError) else str(error)
-        raise CaseError(
+        cause = cause if foreign else str(error)
+        raise (CaseError if foreign else CutCheckpointError)(
             f"{path.name} of trial {path.parent.parent.name} is damaged ({cause}); delete it to train again"
         ) from error
     return state

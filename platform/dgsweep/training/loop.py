@@ -12,7 +12,16 @@ from dgsweep.errors import TrialFailedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.training.assemble import build_context
-from dgsweep.training.checkpoint import FINAL, LAST, check_network, load_checkpoint, save_checkpoint
+from dgsweep.training.checkpoint import (
+    FINAL,
+    LAST,
+    check_network,
+    load_checkpoint,
+    load_last,
+    remove_last,
+    save_checkpoint,
+    save_last,
+)
 from dgsweep.training.curves import Curves
 from dgsweep.training.feed import Feed
 from dgsweep.training.runtime import Runtime
@@ -82,7 +91,7 @@ def load_trained(spec: TrialSpec, checkpoints: Path, runtime: Runtime) -> Traini
 
 def _starting_weights(task: TrainTask) -> dict[str, Any] | None:
     """Weights of the pretrained network; None where the seed decides, and where the training is under way already."""
-    if task.start is None or (task.checkpoints / FINAL).exists() or (task.checkpoints / LAST).exists():
+    if task.start is None or (task.checkpoints / FINAL).exists() or load_last(task.checkpoints, torch.device("cpu")):
         return None
     saved = load_checkpoint(task.start, task.runtime.device)
     if saved is None:
@@ -92,7 +101,7 @@ def _starting_weights(task: TrainTask) -> dict[str, Any] | None:
 
 
 def _resume(ctx: Context, task: TrainTask) -> Training:
-    saved = load_checkpoint(task.checkpoints / LAST, ctx.device)
+    saved = load_last(task.checkpoints, ctx.device)
     if saved is None:
         return Training(ctx=ctx, curves=Curves())
     check_network(saved, task.checkpoints / LAST, _network_of(task.spec))
@@ -157,7 +166,7 @@ def _stop_on_bad_loss(ctx: Context, feed: Feed, task: TrainTask) -> None:
     bad_step = int(ctx.first_bad_step)
     if bad_step < 0:
         return
-    last = load_checkpoint(task.checkpoints / LAST, torch.device("cpu"))
+    last = load_last(task.checkpoints, torch.device("cpu"))
     kept = f"the last good checkpoint is of step {last['context']['step']}" if last else "there is no checkpoint yet"
     cases = ", ".join(feed.case_ids(bad_step))
     raise TrialFailedError(f"the loss was not finite at step {bad_step} (cases {cases}); {kept}", kind="nan_loss")
@@ -178,7 +187,7 @@ def _network_of(spec: TrialSpec) -> dict[str, Any]:
 
 def _save_last(training: Training, task: TrainTask) -> None:
     if task.runtime.leads:
-        save_checkpoint(_state(training, task.spec), task.checkpoints / LAST)
+        save_last(_state(training, task.spec), task.checkpoints)
     task.runtime.report({"phase": "train", "step": training.ctx.step, "steps": task.spec.budget_steps})
 
 
@@ -187,4 +196,4 @@ def _save_final(training: Training, task: TrainTask) -> None:
     state = _state(training, task.spec)
     del state["context"]["optimizer"]
     save_checkpoint(state, task.checkpoints / FINAL)
-    (task.checkpoints / LAST).unlink(missing_ok=True)
+    remove_last(task.checkpoints)
