@@ -12,7 +12,7 @@ import pytest
 for folder in (Path(__file__).parent, Path(__file__).parents[1] / "execution"):  # tests are no package
     sys.path.insert(0, str(folder))
 
-from fault_sweep import FaultSweep, make_phantom
+from fault_sweep import FaultSweep, make_phantom  # noqa: E402
 
 
 @pytest.fixture

@@ -77,10 +77,11 @@ class FaultCluster:
         """Process ids of the raylets that have a processor."""
         return sorted(_raylet_pid(node) for node in self._cluster.worker_nodes)
 
-    def kill_raylet(self, pid: int) -> None:
-        """kill -9 of one raylet; its workers notice and end by themselves."""
+    def kill_raylet(self, pid: int, number: int = signal.SIGKILL) -> None:
+        """kill -9 of one raylet (or SIGTERM, as a preempted node gets); its workers notice and end by themselves."""
         (node,) = [node for node in self._cluster.worker_nodes if _raylet_pid(node) == pid]
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
+        psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)
         self._cluster.remove_node(node, allow_graceful=False)
 
     def gcs(self) -> int:

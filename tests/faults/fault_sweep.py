@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -82,17 +83,17 @@ class FaultSweep:
     def write(self) -> None:
         self.file.write_text(yaml.safe_dump(self.content()))
 
-    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """`dgsweep run` in a session of its own; output goes to driver.log."""
-        command = [sys.executable, "-m", "dgsweep.cli", "run", str(self.file), "--no-report", *arguments]
+    def start(self, *arguments: str, within: Sequence[str] = (), **variables: str) -> subprocess.Popen[str]:
+        """`dgsweep run` in a session of its own, after the words `within`; output goes to driver.log."""
+        command = [*within, sys.executable, "-m", "dgsweep.cli", "run", str(self.file), "--no-report", *arguments]
         with (self.folder / "driver.log").open("a") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, env=environment(**self.variables, **variables), text=True,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
-    def run(self, *arguments: str, timeout_s: float = 300.0, **variables: str) -> int:
-        process = self.start(*arguments, **variables)
+    def run(self, *arguments: str, timeout_s: float = 300.0, within: Sequence[str] = (), **variables: str) -> int:
+        process = self.start(*arguments, within=within, **variables)
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
