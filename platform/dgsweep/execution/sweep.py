@@ -45,6 +45,7 @@ class _Sweep:
     console: Console
     run: Run
     verbose: bool
+    resume_command: str
 
     def pending(self) -> list[TrialSpec]:
         """Trials that are not done, in plan order; a stale one is only scored again, which its worker decides.
@@ -91,10 +92,12 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
     """
     started_s = time.monotonic()
     ledger = Ledger(Path(config.output).absolute())
+    again = resume_command or _own_command()
     sweep = _Sweep(
-        config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose
-    )
-    with stops_cleanly(resume_command or _own_command()), _nothing_half_written(ledger), ledger.lock():
+        config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose,
+        resume_command=again,
+    )  # fmt: skip
+    with stops_cleanly(again), _nothing_half_written(ledger), ledger.lock():
         ledger.write_plan(plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
@@ -180,10 +183,11 @@ def _placed_on_ray(
 ) -> Iterator[Callable[[Listener], None]]:
     """Ray is imported here, so that a run with nothing to place, or inline, ends without it."""
     from dgsweep.execution.cluster import ray_session
+    from dgsweep.execution.head_watch import head_watched
     from dgsweep.execution.ray_executor import run_on_ray
     from dgsweep.execution.ray_trial import RaySchedule
 
-    with ray_session(address, verbose=sweep.verbose) as nodes:
+    with ray_session(address, verbose=sweep.verbose) as nodes, head_watched(sweep.resume_command):
         resources = resolve_resources(sweep.config.resources, nodes)
         jobs = _ready(sweep, pending, resources)
         schedule = RaySchedule(
