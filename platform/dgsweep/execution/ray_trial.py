@@ -11,11 +11,11 @@ from typing import Any
 import ray.train
 import ray.train.torch
 from ray import tune
-from ray.tune.integration.ray_train import TuneReportCallback
 
 from dgsweep.errors import Problem, ResourceError, TrialFailedError
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
+from dgsweep.execution.ray_reports import Forward, reports_forwarded
 from dgsweep.execution.resources import TrialResources
 from dgsweep.records.ledger import Ledger
 
@@ -56,7 +56,8 @@ def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:
     for group in count():
         before = _kept(trial_id, shipment)
         try:
-            _trainer(trial_id, shipment, group).fit()
+            with reports_forwarded() as forward:
+                _trainer(trial_id, shipment, group, forward).fit()
         except ray.train.WorkerGroupError as failure:
             # Days of work on nodes that come and go are no reason to give up, as long as each time gets further.
             if _kept(trial_id, shipment) > before:
@@ -74,7 +75,7 @@ def _kept(trial_id: str, shipment: Shipment) -> float:
     return max((file.stat().st_mtime for file in folder.glob("[!.]*")), default=0.0)
 
 
-def _trainer(trial_id: str, shipment: Shipment, group: int) -> ray.train.torch.TorchTrainer:
+def _trainer(trial_id: str, shipment: Shipment, group: int, forward: Forward) -> ray.train.torch.TorchTrainer:
     schedule, resources = shipment.schedule, shipment.schedule.resources
     return ray.train.torch.TorchTrainer(
         train_loop,
@@ -87,7 +88,7 @@ def _trainer(trial_id: str, shipment: Shipment, group: int) -> ray.train.torch.T
         run_config=ray.train.RunConfig(
             name=f"{schedule.sweep}-{trial_id}-{group}",
             storage_path=str(schedule.storage / "train"),
-            callbacks=[TuneReportCallback()],
+            callbacks=[forward],
             failure_config=ray.train.FailureConfig(max_failures=schedule.max_failures),
         ),
     )
