@@ -5,7 +5,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from ray.cluster_utils import Cluster
 WORKER = "ray::RayTrainWorker"
 CONTROLLER = "ray::TrainController"
 TUNE_PART = ("ray::tune_trial", "ray::ImplicitFunc", "ray::bundle_reservation")
+TRIES = 5
 STEP_LOG = Path(__file__).parent / "step_log"
 
 os.environ["RAY_AUTH_MODE"] = "disabled"  # both sides; a cluster of one machine and one user
@@ -58,20 +59,38 @@ class FaultCluster:
 
     def start(self) -> None:
         """Start head and raylets anew."""
-        with _environ(self._variables):
-            self._cluster = Cluster(
-                initialize_head=True,
-                head_node_args={
-                    "num_cpus": 0, "include_dashboard": True, "dashboard_port": _free_port(),
-                    "object_store_memory": 100 * 2**20, "temp_dir": self._folder.name,
-                },
-            )  # fmt: skip
+        self._cluster = self._patiently(self._head)
         for _ in range(self._raylets):
             self.add_raylet()
 
     def add_raylet(self) -> None:
-        with _environ(self._variables):
-            self._cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+        self._patiently(lambda: self._cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20))
+
+    def _head(self) -> Cluster:
+        return Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 0, "include_dashboard": True, "dashboard_port": _free_port(),
+                "object_store_memory": 100 * 2**20, "temp_dir": self._folder.name,
+            },
+        )  # fmt: skip
+
+    def _patiently(self, start: Callable[[], Any]) -> Any:
+        """Ray gives a node 30 s to start, which a busy machine may not have."""
+        for left in range(TRIES - 1, -1, -1):
+            before = {process.pid for process in psutil.Process().children()}
+            try:
+                with _environ(self._variables):
+                    return start()
+            except Exception:  # Ray raises a bare one
+                if not left:
+                    raise
+                for process in psutil.Process().children():
+                    if process.pid not in before:
+                        _kill(process)
+                if self._cluster is not None:
+                    self._cluster.worker_nodes = {node for node in self._cluster.worker_nodes if _is_alive(node)}
+        raise AssertionError
 
     def raylets(self) -> list[int]:
         """Process ids of the raylets that have a processor."""
@@ -118,6 +137,10 @@ class FaultCluster:
                 return found[0]
             time.sleep(0.2)
         raise TimeoutError(f"no process {titles} within {timeout_s:.0f} s")
+
+
+def _is_alive(node: Any) -> bool:
+    return all(info.process.poll() is None for info in node.all_processes["raylet"])
 
 
 def _raylet_pid(node: Any) -> int:
