@@ -104,7 +104,7 @@ class FaultSweep:
         """Any other command."""
         return subprocess.run(
             [sys.executable, "-m", "dgsweep.cli", *arguments], cwd=self.folder, capture_output=True, text=True,
-            env=environment(**self.variables, **variables), timeout=120, check=False,
+            env=environment(**self.variables, **variables), timeout=400, check=False,
         )  # fmt: skip
 
     def log(self) -> str:

@@ -20,7 +20,7 @@ RESUME = f"import os, signal, sys, time; time.sleep({PAUSE_S}); os.kill(int(sys.
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_trial_whose_last_report_and_end_arrive_together_ends(tmp_path: Path) -> None:
     """The process that takes reports is stopped while the last one and the end are sent, and goes on 12 s later."""
     behind = make_run(tmp_path / "diary")
@@ -48,7 +48,7 @@ def test_a_trial_whose_last_report_and_end_arrive_together_ends(tmp_path: Path) 
         ray.cloudpickle.register_pickle_by_value(execution_stand_in)
         assert dgsweep.execution.cluster.living_nodes()
         with_ray.start()
-        with_ray.join(150)
+        with_ray.join(400)
         assert not with_ray.is_alive(), "the sweep waits for a trial that is finished"
         assert outcomes[0].done == 1
     finally:

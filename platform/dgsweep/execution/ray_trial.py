@@ -13,6 +13,7 @@ import ray.train.torch
 from ray import tune
 
 from dgsweep.errors import Problem, ResourceError, TrialFailedError
+from dgsweep.execution.attempt import SUPERSEDED
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.ray_reports import Forward, reports_forwarded
@@ -128,7 +129,9 @@ def train_loop(config: Mapping[str, Any]) -> None:
     try:
         _take_device(job.device)
         run(job, link)
-    except TrialFailedError:
+    except TrialFailedError as failure:
+        if failure.kind == SUPERSEDED:
+            return
         if link.world_size > 1 or not Ledger(job.output).failure(job.spec["trial_id"]):
             raise
 

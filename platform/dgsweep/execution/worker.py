@@ -14,6 +14,7 @@ import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
 from dgsweep.errors import TrialFailedError
+from dgsweep.execution.attempt import SUPERSEDED, Attempt
 from dgsweep.execution.disk import in_words
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
@@ -40,12 +41,14 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     """
     spec = TrialSpec.from_json(job.spec)
     ledger = Ledger(job.output)
+    attempt = Attempt(ledger, spec.trial_id)
     _pin_threads(job.threads)
     try:
-        with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
-            _run(spec, ledger, job, _runtime(job, link, pulse))
+        with Pulse(ledger, spec.trial_id, beats=link.rank == 0, attempt=attempt) as pulse:
+            _run(spec, ledger, job, _runtime(job, link, pulse), attempt)
     except TrialFailedError as failure:
-        _note(ledger, spec, failure.cause, failure.kind)
+        if failure.kind != SUPERSEDED:
+            _note(ledger, spec, failure.cause, failure.kind)
         raise
     except torch.OutOfMemoryError as error:
         raise _failed(ledger, spec, str(error).split(". ", maxsplit=1)[0], "out_of_memory") from error
@@ -80,13 +83,15 @@ def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse) -> Runtime:
     return Runtime(device=device, rank=link.rank, world_size=link.world_size, report=report, tick=pulse.step)
 
 
-def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> None:
+def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime, attempt: Attempt) -> None:
     started = datetime.now(UTC)
     if runtime.leads:
         ledger.begin(spec)
+        attempt.begin()
     training = _trained(spec, ledger, job, runtime)
     rows = _scores(training, spec, ledger, job, runtime)
     if runtime.leads:
+        attempt.require_current()
         _record(training, rows, spec, ledger, started)
 
 

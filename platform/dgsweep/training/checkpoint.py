@@ -3,11 +3,15 @@
 import errno
 import logging
 import os
+import socket
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
+import psutil
 import torch
 
 from dgsweep.errors import CaseError
@@ -15,6 +19,8 @@ from dgsweep.errors import CaseError
 LAST = "last.pt"
 BEFORE_LAST = "before_last.pt"
 FINAL = "final.pt"
+LEFTOVER_S = 3600.0
+"""A half-written file of another node that is older than this is nobody's any more."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -67,9 +73,8 @@ def remove_last(folder: Path) -> None:
 def _written(state: dict[str, Any], path: Path) -> Path:
     """The state in a temporary file beside `path`, on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*"):  # left by a run that was killed; only one run writes here
-        stale.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     try:
         with temporary.open("wb") as stream:
             _serialise(state, stream)
@@ -79,6 +84,16 @@ def _written(state: dict[str, Any], path: Path) -> Path:
         temporary.unlink(missing_ok=True)  # on a full disk it would keep everybody else from writing
         raise
     return temporary
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed runs left half-written, not what a worker that was given up too early writes just now."""
+    for stale in path.parent.glob(f".{path.name}.*"):
+        host, _, pid = stale.name.removeprefix(f".{path.name}.").rpartition(".")
+        ours = host == socket.gethostname() and pid.isdecimal()
+        with suppress(FileNotFoundError):
+            if (not psutil.pid_exists(int(pid))) if ours else time.time() - stale.stat().st_mtime > LEFTOVER_S:
+                stale.unlink()
 
 
 def _serialise(state: dict[str, Any], stream: BinaryIO) -> None:
