@@ -32,14 +32,16 @@ def test_a_worker_that_lost_its_trial_stops_at_the_next_step_and_gives_no_sign_o
     ledger.begin(spec)
     old = Attempt(ledger, "one")
     old.begin()
-    with (
-        pytest.raises(TrialFailedError, match="took the trial over"),
-        Pulse(ledger, "one", beats=True, attempt=old) as pulse,
-    ):
-        pulse.step(1)
-        Attempt(ledger, "one").begin()
-        while True:
-            pulse.step(2)
+
+    def trains() -> None:
+        with Pulse(ledger, "one", beats=True, attempt=old) as pulse:
+            pulse.step(1)
+            Attempt(ledger, "one").begin()
+            while True:
+                pulse.step(2)
+
+    with pytest.raises(TrialFailedError, match="took the trial over"):
+        trains()
 
 
 @pytest.mark.parametrize("taken_over", [True, False])
