@@ -63,6 +63,7 @@ evidence: $(STAMP)
 # Kills a sweep 100 times at random moments and compares; started again it goes on counting.
 chaos: $(STAMP)
 	$(BIN)/python tests/faults/chaos.py --kills 100 --seed 7 --folder runs/chaos
+	$(BIN)/python tests/faults/chaos_figures.py runs/chaos docs/reliability.md
 
 picture: demo
 	$(BIN)/python docs/images/matrix.py
