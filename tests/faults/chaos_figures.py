@@ -56,7 +56,7 @@ def summary(chaos: dict[str, Any]) -> list[str]:
     well = """Every table equals that of the undisturbed run to the last digit, no trial was lost, no
 finished trial was written again, and MLflow has one run a trial."""
     return [
-        f"Seed {chaos['seed']}: {len(chaos['kills'])} kills of living processes in {len(rounds)} sweeps",,
+        f"Seed {chaos['seed']}: {len(chaos['kills'])} kills of living processes in {len(rounds)} sweeps",
         f"of {trials} trials, with {drivers} drivers, {hours:.1f} h on two cores that others used too.",
         f"Wrong: {'; '.join(wrong)}." if wrong else well,
     ]
@@ -64,7 +64,7 @@ finished trial was written again, and MLflow has one run a trial."""
 
 def table(chaos: dict[str, Any], times: dict[str, list[float]]) -> list[str]:
     count = Counter(kill["kind"] for kill in chaos["kills"])
-    rows = ["| killed | times | trainings stopped | s until they trained again: median (longest) |", "|---|---|---|---|"]
+    rows = ["| killed | times | trainings stopped | s until they go on: median (longest) |", "|---|---|---|---|"]
     for kind, name in NAMES.items():
         found = times.get(kind, [])
         told = f"{statistics.median(found):.0f} ({max(found):.0f})" if found else ""
