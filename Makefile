@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
 
-.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence picture clean-demo
+.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence picture chaos clean-demo
 
 setup: $(STAMP)
 
@@ -59,6 +59,11 @@ evidence: $(STAMP)
 	for sweep in sweep test_time swad unlabelled networks; do $(BIN)/dgsweep run examples/evidence/$$sweep.yaml || true; done
 	$(BIN)/python benchmarks/method_evidence.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/network_evidence.py
+
+# Kills a sweep 100 times at random moments and compares; started again it goes on counting.
+chaos: $(STAMP)
+	$(BIN)/python tests/faults/chaos.py --kills 100 --seed 7 --folder runs/chaos
+	$(BIN)/python tests/faults/chaos_figures.py runs/chaos docs/reliability.md
 
 picture: demo
 	$(BIN)/python docs/images/matrix.py

@@ -98,11 +98,17 @@ def test_a_trial_goes_from_planned_over_running_to_done(ledger, spec):
 def test_an_old_heartbeat_does_not_count_as_running(ledger, spec):
     ledger.begin(spec)
     path = ledger.paths(spec.trial_id).heartbeat
-    path.write_text(json.dumps({"step": 7, "time": time.time() - 119}))
-    assert ledger.state(spec) == "running"
-    path.write_text(json.dumps({"step": 7, "time": time.time() - 121}))
-    assert ledger.state(spec) == "planned"
+
+    def written(s_ago: float, by_its_clock_s_ago: float) -> str:
+        path.write_text(json.dumps({"step": 7, "time": time.time() - by_its_clock_s_ago}))
+        os.utime(path, (time.time() - s_ago, time.time() - s_ago))
+        return ledger.state(spec)
+
+    assert written(119, 119) == "running"
+    assert written(121, 121) == "planned"
     assert ledger.status(spec).cause == "interrupted at step 7"
+    assert written(10, 7200) == written(10, -7200) == "running"  # the clock of its node is two hours off
+    assert written(130, 7200) == written(130, -7200) == "planned"
 
 
 def test_a_failure_is_kept_with_its_cause_until_the_trial_runs_again(ledger, spec):

@@ -169,7 +169,8 @@ class ResourcesConfig(Section):
     cpus_per_trial: Annotated[int, Field(ge=1)] | None = None
     workers_per_trial: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 1
-    """How often a trial whose worker died (not one that failed by itself) is started again."""
+    """How often in a row a trial whose worker died (not one that failed by itself) is started again; a trial that got
+    further in between starts counting anew."""
     custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """Ray's custom resources that each worker of a trial holds, such as `{site_A: 1}`."""
     min_free_gib: Annotated[float, Field(ge=0)] = 1.0

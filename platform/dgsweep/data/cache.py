@@ -194,7 +194,7 @@ def _image_key(case: Case, grid: Preprocessing) -> str:
 def _image_arrays(case: Case, grid: Preprocessing) -> tuple[Arrays, dict[str, Any]]:
     if grid.normalisation not in NORMALISATIONS:
         raise _case_error(case, f"normalisation {grid.normalisation!r}", f"known are {', '.join(NORMALISATIONS)}")
-    _require_unchanged(case, case.image, case.info.image_sha)
+    require_unchanged(case, case.image, case.info.image_sha)
     volume = read_volume(case.image)
     image = resample_image(NORMALISATIONS[grid.normalisation](volume.array), volume.spacing_mm, grid.spacing_mm)
     sides = zip(volume.spacing_mm, volume.array.shape, image.shape, strict=True)
@@ -207,7 +207,7 @@ def _label_arrays(
 ) -> tuple[Arrays, dict[str, Any]]:
     if case.label is None:
         raise _case_error(case, "it has no label", "only labelled cases can be trained on")
-    _require_unchanged(case, case.label, case.info.label_sha)
+    require_unchanged(case, case.label, case.info.label_sha)
     raw = read_label(case.label, cached.native)
     classes = np.zeros(raw.shape, dtype=np.uint8)
     for index, value in enumerate(values, start=1):
@@ -218,7 +218,7 @@ def _label_arrays(
     return {"label": label, **arrays}, {"classes": [k for k, voxels in foreground.items() if len(voxels)]}
 
 
-def _require_unchanged(case: Case, path: Path, sha: str) -> None:
+def require_unchanged(case: Case, path: Path, sha: str) -> None:
     """An entry is filed under the content that the plan knew: a file changed since must not be filed there."""
     if not path.is_file():
         raise _case_error(case, f"{path.name} is gone", "put it back, or take the case out of the manifest")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from dgsweep.errors import TrialStoppedError
+from dgsweep.execution.attempt import Attempt
 from dgsweep.execution.caps import Holding
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.state import STOPPED
@@ -15,6 +16,8 @@ from dgsweep.storage.files import StorageError
 
 INTERVAL_S = 5.0
 ASKED = "the sweep was asked to stop"
+UNWRITABLE = (OSError, StorageError)
+"""A full disk may find room, and an object store that does not answer may do so next time."""
 
 
 class Pulse:
@@ -24,11 +27,13 @@ class Pulse:
         ledger: where to.
         trial_id: whose.
         beats: False makes it write nothing (workers other than the first).
+        attempt: whether this worker is still the one that runs the trial.
         holding: what the trial holds, for its cost.
     """
 
-    def __init__(self, ledger: Ledger, trial_id: str, *, beats: bool, holding: Holding) -> None:
+    def __init__(self, ledger: Ledger, trial_id: str, *, beats: bool, attempt: Attempt, holding: Holding) -> None:
         self._ledger, self._trial_id, self._beats, self._holding = ledger, trial_id, beats, holding
+        self._attempt, self._taken_over = attempt, False
         self._progress: dict[str, Any] = {"phase": "start"}
         self._over = threading.Event()
         self._asked = threading.Event()
@@ -46,19 +51,25 @@ class Pulse:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
+        if self._beats:
+            self._thread.join()
+        if kind is not None:
+            self._attempt.require_current()
         if not self._beats:
             return
-        self._thread.join()
-        self._count()
-        if kind is not None and issubclass(kind, TrialStoppedError):
-            self._ledger.heartbeat(self._trial_id, {**self._progress, "phase": STOPPED})
+        with suppress(*UNWRITABLE):
+            self._count()
+            if kind is not None and issubclass(kind, TrialStoppedError):
+                self._ledger.heartbeat(self._trial_id, {**self._progress, "phase": STOPPED})
 
     def update(self, progress: Mapping[str, Any]) -> None:
         """Replace what the next heartbeat says."""
         self._progress = dict(progress)
 
     def step(self, step: int) -> None:
-        """Note a finished step."""
+        """Note a finished step; TrialFailedError when another worker took the trial over."""
+        if self._taken_over:
+            self._attempt.require_current()
         self._steps += 1
         self._progress = {**self._progress, "phase": "train", "step": step}
 
@@ -68,7 +79,10 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(INTERVAL_S):
-            with suppress(StorageError):  # an object store that does not answer now may do so next time
+            if self._attempt.is_over():
+                self._taken_over = True
+                return
+            with suppress(*UNWRITABLE):
                 self._look()
                 self._ledger.heartbeat(self._trial_id, self._progress)
                 self._count()

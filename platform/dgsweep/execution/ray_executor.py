@@ -29,6 +29,8 @@ NO_PROCESSOR = {"CPU": 0, "memory": 1}
 """Resources of a trial's Tune part; one byte of memory, since Tune refuses a request for nothing."""
 
 OWNER_ONLY = 0o700
+PLATFORM_FAILURES = 10
+"""How often a trial is placed anew whose Tune part or Train controller died: that tells nothing about the trial."""
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the sweep stops cleanly by itself
@@ -86,7 +88,7 @@ def _tuner(shipment: Shipment, listener: Listener, gate: Gate) -> tune.Tuner:
             verbose=0,
             callbacks=[_Relay(listener, order)],
             stop=_Nobody(gate, order),
-            failure_config=tune.FailureConfig(max_failures=schedule.max_failures),
+            failure_config=tune.FailureConfig(max_failures=PLATFORM_FAILURES),
         ),
     )
 

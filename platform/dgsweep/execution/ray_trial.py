@@ -1,22 +1,26 @@
 """One trial on Ray: the Tune part that drives it, and the Train part that runs on every rank."""
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import ray.train
 import ray.train.torch
 from ray import tune
-from ray.tune.integration.ray_train import TuneReportCallback
 
-from dgsweep.errors import TrialFailedError, TrialStoppedError
+from dgsweep.errors import Problem, ResourceError, TrialFailedError, TrialStoppedError
+from dgsweep.execution.attempt import SUPERSEDED
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.pulse import ASKED
+from dgsweep.execution.ray_reports import Forward, reports_forwarded
 from dgsweep.execution.resources import TrialResources
 from dgsweep.records.ledger import Ledger
+from dgsweep.storage.files import exists
 
 DIED = "died"
 """Key of the report by which the Tune part tells the driver why the workers died for good."""
@@ -39,7 +43,7 @@ class RaySchedule:
     """Absolute folder for Ray's own state; on a cluster every node must see it. Emptied when the sweep ends."""
     resources: TrialResources
     max_failures: int
-    """How often a trial whose worker died is started again."""
+    """How often a trial whose worker died is started again without getting further in between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +58,43 @@ class Shipment:
 def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:
     """Start the Train worker group of one trial and wait for it. Runs in Tune's actor, which holds no processor."""
     os.environ.update(TRAIN_ENVIRONMENT)
-    try:
-        _trainer(config["trial_id"], shipment).fit()
-    except ray.train.WorkerGroupError as failure:
-        # Train has already tried again; raising would make Tune start over, so the driver is told instead.
-        tune.report({DIED: _cause(failure)})
+    trial_id = config["trial_id"]
+    for group in count():
+        before = _kept(trial_id, shipment)
+        try:
+            with reports_forwarded() as forward:
+                _trainer(trial_id, shipment, group, forward).fit()
+        except ray.train.WorkerGroupError as failure:
+            # Days of work on nodes that come and go are no reason to give up, as long as each time gets further.
+            if _kept(trial_id, shipment) > before:
+                continue
+            # Train has already tried again; raising would make Tune start over, so the driver is told instead.
+            tune.report({DIED: _cause(failure)})
+        return
 
 
-def _trainer(trial_id: str, shipment: Shipment) -> ray.train.torch.TorchTrainer:
+def _kept(trial_id: str, shipment: Shipment) -> float:
+    """When the trial last kept something from which it can go on (checkpoint or scores); 0 when it never did."""
+    folder = Ledger(shipment.jobs[trial_id].output).paths(trial_id).checkpoint
+    if not folder.is_dir():
+        return 0.0
+    return max((file.stat().st_mtime for file in folder.glob("[!.]*")), default=0.0)
+
+
+def _trainer(trial_id: str, shipment: Shipment, group: int, forward: Forward) -> ray.train.torch.TorchTrainer:
     schedule, resources = shipment.schedule, shipment.schedule.resources
     return ray.train.torch.TorchTrainer(
         train_loop,
-        train_loop_config={"job": shipment.jobs[trial_id], "run": shipment.run},
+        train_loop_config={"job": shipment.jobs[trial_id], "run": shipment.run, "sweep": schedule.sweep},
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=_worker_resources(resources),
         ),
         run_config=ray.train.RunConfig(
-            name=f"{schedule.sweep}-{trial_id}",
+            name=f"{schedule.sweep}-{trial_id}-{group}",
             storage_path=str(schedule.storage / "train"),
-            callbacks=[TuneReportCallback()],
+            callbacks=[forward],
             failure_config=ray.train.FailureConfig(max_failures=schedule.max_failures),
         ),
     )
@@ -102,11 +122,13 @@ def train_loop(config: Mapping[str, Any]) -> None:
     """Run the trial on this rank. Runs in a Train worker.
 
     A trial that failed by itself has told the ledger, and to do it again would fail again: with one rank this just
-    returns. With several the error is passed on, since the others may wait for this rank in a collective; Train then
-    stops all of them, and the group that it starts again finds the failure in the ledger and returns.
+    returns. With several, or where the ledger could not be written, the error is passed on, since the others may wait
+    for this rank in a collective; Train then stops all of them, and the group that it starts again finds the failure
+    in the ledger and returns.
     """
     job: TrialJob = config["job"]
     run: Run = config["run"]
+    _require_same_folder(job, config["sweep"])
     if Ledger(job.output).failure(job.spec["trial_id"]):  # the driver cleared those of earlier runs
         return
     context = ray.train.get_context()
@@ -120,9 +142,28 @@ def train_loop(config: Mapping[str, Any]) -> None:
     except TrialStoppedError as stop:
         if stop.reason != ASKED:
             raise  # only this node goes away: Train starts the trial again on another
-    except TrialFailedError:
-        if link.world_size > 1:
+    except TrialFailedError as failure:
+        if failure.kind == SUPERSEDED:
+            return
+        if link.world_size > 1 or not Ledger(job.output).failure(job.spec["trial_id"]):
             raise
+
+
+def _require_same_folder(job: TrialJob, sweep: str) -> None:
+    """Refuse a node on which the output is another folder: results would stay there, where nobody looks for them.
+
+    Raises:
+        ResourceError: The folder does not hold the sweep's name, or holds that of another sweep.
+    """
+    known = Ledger(job.output).files.sweep_id
+    found = known.read_text(encoding="ascii").strip() if exists(known) else ""
+    if found != sweep:
+        problem = Problem(
+            where=f"{job.output} on node {socket.gethostname()}",
+            found="another sweep's folder" if found else "not the folder that the driver writes to",
+            fix="mount the shared disk at the same path on every node",
+        )
+        raise ResourceError("the output is not shared by all nodes:", [problem])
 
 
 def _take_device(job: TrialJob) -> None:

@@ -53,6 +53,7 @@ class _Sweep:
     verbose: bool
     watch: SweepWatch
     only: Collection[str] | None
+    resume_command: str
 
     def pending(self) -> list[TrialSpec]:
         """Trials that are not done, in plan order; a stale one is only scored again, which its worker decides.
@@ -114,12 +115,13 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
     started_s = time.monotonic()
     ledger = Ledger(place(config.output).absolute())
     watch = SweepWatch(config, ledger, plan.all_trials)
+    again = resume_command or _own_command()
     sweep = _Sweep(
         config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose,
-        watch=watch, only=only,
+        watch=watch, only=only, resume_command=again,
     )  # fmt: skip
     notice = Notice(config.resources.stop_grace_s)
-    with stops_cleanly(resume_command or _own_command(), notice), _nothing_half_written(ledger), ledger.lock():
+    with stops_cleanly(again, notice), _nothing_half_written(ledger), ledger.lock():
         ledger.write_plan(plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
@@ -216,10 +218,12 @@ def _placed(
 def _placed_on_ray(sweep: _Sweep, pending: Sequence[TrialSpec], door: Door) -> Iterator[Callable[[Listener], None]]:
     """Ray is imported here, so that a run with nothing to place, or inline, ends without it."""
     from dgsweep.execution.cluster import ray_session
+    from dgsweep.execution.head_watch import head_watched
     from dgsweep.execution.ray_executor import run_on_ray
     from dgsweep.execution.ray_trial import RaySchedule
 
-    with ray_session(door.address, verbose=sweep.verbose, allow_open=door.allow_open) as nodes:
+    session = ray_session(door.address, verbose=sweep.verbose, allow_open=door.allow_open)
+    with session as nodes, head_watched(sweep.resume_command):
         resources = resolve_resources(sweep.config.resources, nodes)
         jobs = _ready(sweep, pending, resources)
         schedule = RaySchedule(

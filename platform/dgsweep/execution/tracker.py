@@ -1,6 +1,7 @@
 """The driver's book-keeper: every event of a trial goes to the progress view, the ledger's failures and MLflow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from dgsweep.execution.events import Report
 from dgsweep.execution.guard import hang_cause
@@ -73,15 +74,15 @@ class SweepTracker:
             self._progress.finished(trial_id)
             self._view.trial_done(spec, self._ledger)
             return
-        failure = self._ledger.failure(trial_id)
-        if not failure and self._watch.stopping:
+        told, stopping = str(self._ledger.failure(trial_id).get("cause", "")), self._watch.stopping
+        if not told and stopping:
             self._progress.stopped(trial_id)
             return
-        if not failure:
+        if not told:
             hung, where = hang_cause(self._ledger.paths(trial_id))
-            cause = hung or cause or f"it ended without a record ({status.cause or status.state})"
-            self._ledger.fail(trial_id, cause, "hung" if hung else "died", where)
-            failure = self._ledger.failure(trial_id)
-        self._failed.append(FailedTrial(trial_id, spec.full_name, str(failure["cause"])))
-        self._progress.finished(trial_id, cause=str(failure["cause"]))
-        self._view.trial_failed(spec, str(failure["cause"]))
+            told = hung or cause or f"it ended without a record ({status.cause or status.state})"
+            with suppress(OSError):  # a full disk must not end the sweep: the cause is told at its end, too
+                self._ledger.fail(trial_id, told, "hung" if hung else "died", where)
+        self._failed.append(FailedTrial(trial_id, spec.full_name, told))
+        self._progress.finished(trial_id, cause=told)
+        self._view.trial_failed(spec, told)

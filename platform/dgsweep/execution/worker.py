@@ -3,6 +3,7 @@
 import os
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,9 @@ import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
 from dgsweep.errors import TrialFailedError, TrialStoppedError
+from dgsweep.execution.attempt import SUPERSEDED, Attempt
 from dgsweep.execution.caps import Holding
+from dgsweep.execution.disk import in_words
 from dgsweep.execution.guard import Guard, hang_cause
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
@@ -45,33 +48,43 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     spec = TrialSpec.from_json(job.spec)
     ledger = Ledger(job.output)
     paths = ledger.paths(spec.trial_id)
+    attempt = Attempt(ledger, spec.trial_id)
     _pin_threads(job.threads)
     os.umask(job.umask)
     try:
         _require_progress(ledger, spec)
         with (
             Guard(paths, link.rank, job.hang_timeout_s, active=link.own_process) as guard,
-            Pulse(ledger, spec.trial_id, beats=link.rank == 0, holding=_holding(job, link)) as pulse,
+            Pulse(ledger, spec.trial_id, beats=link.rank == 0, attempt=attempt, holding=_holding(job, link)) as pulse,
         ):
-            _run(spec, ledger, job, _runtime(job, link, pulse, guard))
+            _run(spec, ledger, job, _runtime(job, link, pulse, guard), attempt)
     except (TrialStoppedError, OutOfMemoryRestartError):
         raise
     except TrialFailedError as failure:
-        ledger.fail(spec.trial_id, failure.cause, failure.kind, hang_cause(paths)[1])
+        if failure.kind != SUPERSEDED:
+            _note(ledger, spec, failure.cause, failure.kind, hang_cause(paths)[1])
         raise
     except torch.OutOfMemoryError as error:
         raise _failed(ledger, spec, advised(error, paths.micro_batches), "out_of_memory") from error
+    except OSError as error:
+        raise _failed(ledger, spec, in_words(error, job.output), "disk") from error
     except Exception as error:  # the one catch-all: a trial that breaks must not take the sweep with it
         raise _failed(ledger, spec, f"{type(error).__name__}: {error}", "error") from error
 
 
 def _failed(ledger: Ledger, spec: TrialSpec, cause: str, kind: str) -> TrialFailedError:
-    ledger.fail(spec.trial_id, cause, kind, traceback.format_exc())
+    _note(ledger, spec, cause, kind, traceback.format_exc())
     return TrialFailedError(cause, kind=kind)
 
 
 def _holding(job: TrialJob, link: WorkerLink) -> Holding:
     return Holding(cores=job.threads * link.world_size, gpus=job.gpus * link.world_size)
+
+
+def _note(ledger: Ledger, spec: TrialSpec, cause: str, kind: str, trace: str = "") -> None:
+    """Write the failure down; on a disk that is full the error that is raised must tell it."""
+    with suppress(OSError):
+        ledger.fail(spec.trial_id, cause, kind, trace)
 
 
 def _pin_threads(threads: int) -> None:
@@ -107,13 +120,15 @@ def _runtime(job: TrialJob, link: WorkerLink, pulse: Pulse, guard: Guard) -> Run
     )
 
 
-def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -> None:
+def _run(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime, attempt: Attempt) -> None:
     started = datetime.now(UTC)
     if runtime.leads:
         ledger.begin(spec)
+        attempt.begin()
     training = _trained(spec, ledger, job, runtime)
     rows = _scores(training, spec, ledger, job, runtime)
     if runtime.leads:
+        attempt.require_current()
         _record(training, rows, spec, ledger, started)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.atomic import RecordError, file_sha256, read_json
 from dgsweep.records.paths import TrialPaths
+from dgsweep.storage.place import AnyPath
 
 HEARTBEAT_FRESH_S = 120.0
 """A trial whose sign of life is older than this does not run any more."""
@@ -89,7 +90,7 @@ def judge(spec: TrialSpec, paths: TrialPaths) -> TrialStatus:
     if seal.intact and not unscored:
         return TrialStatus(state=TrialState.DONE)
     progress = read_progress(paths)
-    if is_fresh(progress):
+    if is_fresh(progress, paths.heartbeat):
         return TrialStatus(state=TrialState.RUNNING, unscored=unscored, progress=progress)
     if failure := _read_or_empty(paths.failed.name, paths):
         state = TrialState.PRUNED if failure.get("kind") == "pruned" else TrialState.FAILED
@@ -102,14 +103,18 @@ def read_progress(paths: TrialPaths) -> dict[str, Any]:
     return _read_or_empty(paths.heartbeat.name, paths)
 
 
-def is_fresh(progress: Mapping[str, Any]) -> bool:
-    """Whether a heartbeat is younger than HEARTBEAT_FRESH_S (or that much ahead, by another node's clock)."""
+def is_fresh(progress: Mapping[str, Any], heartbeat: AnyPath) -> bool:
+    """Whether a heartbeat is younger than HEARTBEAT_FRESH_S, by its own clock or by that of the disk.
+
+    The clock of the node that wrote it may be off; the date of the file is given by the disk that all nodes share.
+    """
     if progress.get("phase") == STOPPED:
         return False
     try:
-        return abs(time.time() - float(progress["time"])) < HEARTBEAT_FRESH_S
-    except (KeyError, TypeError, ValueError):
+        times = (float(progress["time"]), heartbeat.stat().st_mtime)
+    except (KeyError, TypeError, ValueError, OSError):
         return False
+    return any(abs(time.time() - written) < HEARTBEAT_FRESH_S for written in times)
 
 
 def _unfinished(

@@ -10,10 +10,19 @@ from dgsweep.data.cache import CachedCase
 from dgsweep.errors import TrialFailedError, TrialStoppedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
-from dgsweep.storage.files import exists, remove_file
+from dgsweep.storage.files import exists
 from dgsweep.storage.place import AnyPath
 from dgsweep.training.assemble import build_context
-from dgsweep.training.checkpoint import FINAL, LAST, check_network, load_checkpoint, save_checkpoint
+from dgsweep.training.checkpoint import (
+    FINAL,
+    LAST,
+    check_network,
+    load_checkpoint,
+    load_last,
+    remove_last,
+    save_checkpoint,
+    save_last,
+)
 from dgsweep.training.curves import Curves
 from dgsweep.training.feed import Feed
 from dgsweep.training.runtime import Runtime
@@ -87,7 +96,7 @@ def load_trained(spec: TrialSpec, checkpoints: AnyPath, runtime: Runtime) -> Tra
 
 def _starting_weights(task: TrainTask) -> dict[str, Any] | None:
     """Weights of the pretrained network; None where the seed decides, and where the training is under way already."""
-    if task.start is None or exists(task.checkpoints / FINAL) or exists(task.checkpoints / LAST):
+    if task.start is None or exists(task.checkpoints / FINAL) or load_last(task.checkpoints, torch.device("cpu")):
         return None
     saved = load_checkpoint(task.start, task.runtime.device)
     if saved is None:
@@ -97,7 +106,7 @@ def _starting_weights(task: TrainTask) -> dict[str, Any] | None:
 
 
 def _resume(ctx: Context, task: TrainTask) -> Training:
-    saved = load_checkpoint(task.checkpoints / LAST, ctx.device)
+    saved = load_last(task.checkpoints, ctx.device)
     if saved is None:
         return Training(ctx=ctx, curves=Curves())
     check_network(saved, task.checkpoints / LAST, _network_of(task.spec))
@@ -171,7 +180,7 @@ def _stop_on_bad_loss(ctx: Context, feed: Feed, task: TrainTask) -> None:
     bad_step = int(ctx.first_bad_step)
     if bad_step < 0:
         return
-    last = load_checkpoint(task.checkpoints / LAST, torch.device("cpu"))
+    last = load_last(task.checkpoints, torch.device("cpu"))
     kept = f"the last good checkpoint is of step {last['context']['step']}" if last else "there is no checkpoint yet"
     cases = ", ".join(feed.case_ids(bad_step))
     raise TrialFailedError(f"the loss was not finite at step {bad_step} (cases {cases}); {kept}", kind="nan_loss")
@@ -192,7 +201,7 @@ def _network_of(spec: TrialSpec) -> dict[str, Any]:
 
 def _save_last(training: Training, task: TrainTask) -> None:
     if task.runtime.leads:
-        save_checkpoint(_state(training, task.spec), task.checkpoints / LAST)
+        save_last(_state(training, task.spec), task.checkpoints)
     task.runtime.report({"phase": "train", "step": training.ctx.step, "steps": task.spec.budget_steps})
 
 
@@ -201,4 +210,4 @@ def _save_final(training: Training, task: TrainTask) -> None:
     state = _state(training, task.spec)
     del state["context"]["optimizer"]
     save_checkpoint(state, task.checkpoints / FINAL)
-    remove_file(task.checkpoints / LAST)
+    remove_last(task.checkpoints)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dgsweep.data.cache import CachedCase, PreprocessCache
+from dgsweep.data.cache import CachedCase, PreprocessCache, require_unchanged
 from dgsweep.data.geometry import NativeGrid, read_label, to_native, write_mask
 from dgsweep.data.manifest import Case
 from dgsweep.method.context import Context
@@ -81,6 +81,7 @@ def _score(spec: TrialSpec, task: ScoreTask, mask: np.ndarray, native: NativeGri
     """The reference is opened here, after the prediction exists."""
     if task.case.label is None:
         return []
+    require_unchanged(task.case, task.case.label, task.case.info.label_sha)  # the score is filed under what was planned
     reference = read_label(task.case.label, native)
     classes = {name: k for k, name in enumerate(spec.preprocessing.labels, start=1)}
     truth = class_map(reference, task, classes)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dgsweep.config.prompt_protocol import parse_protocol
-from dgsweep.data.cache import PreprocessCache
+from dgsweep.data.cache import PreprocessCache, require_unchanged
 from dgsweep.data.geometry import read_label, read_volume, to_native
 from dgsweep.data.grid import NativeGrid
 from dgsweep.method.case_request import CaseRequest
@@ -68,8 +68,9 @@ def score_zero_shot(
 
 def _predicted(ctx: Context, spec: TrialSpec, task: ScoreTask, place: ZeroShotPlace) -> Predicted:
     """Classes of a scan in its own order of voxels."""
-    volume = read_volume(task.case.image)
     info = task.case.info
+    require_unchanged(task.case, task.case.image, info.image_sha)
+    volume = read_volume(task.case.image)
     request = CaseRequest(
         case_id=info.case_id,
         spacing_mm=volume.spacing_mm,
