@@ -56,7 +56,7 @@ def test_what_a_sweep_prints_holds_no_secret(swept: tuple[Path, str]) -> None:
 def test_what_a_sweep_writes_holds_no_secret(swept: tuple[Path, str]) -> None:
     folder, _ = swept
     files = [path for path in (folder / "out").rglob("*") if path.is_file()]
-    assert {"plan.json", "provenance.json", "spec.json", "index.html"} <= {path.name for path in files} | {"index.html"}
+    assert {"plan.json", "provenance.json", "spec.json", "cases.json"} <= {path.name for path in files}
     for secret in (*PLANTED.values(), IN_ADDRESS):
         assert [path for path in files if secret.encode() in path.read_bytes()] == []
     assert IN_ADDRESS in (folder / "sweep.yaml").read_text()  # it was there to be found
