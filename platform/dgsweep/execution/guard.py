@@ -8,6 +8,7 @@ import faulthandler
 import os
 import shutil
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Self
@@ -42,7 +43,9 @@ class Guard:
 
     def __enter__(self) -> Self:
         if self._active:
-            self._told = os.memfd_create("sigterm")
+            stream, name = tempfile.mkstemp(prefix="sigterm")
+            Path(name).unlink()
+            self._told = stream
             self._streams.append(self._told)
             faulthandler.register(signal.SIGTERM, file=self._told, all_threads=False, chain=False)
         if self._timeout_s:

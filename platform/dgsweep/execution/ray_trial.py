@@ -30,6 +30,7 @@ PLACED = "placed"
 
 TRAIN_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # saves one actor a trial
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",  # else who waits loses its place every minute
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # 2.0 costs two seconds a trial
 }
 
