@@ -1,6 +1,5 @@
 """Run a sweep: whatever the ledger does not hold yet, on Ray or inline. Running again resumes and extends."""
 
-import os
 import shlex
 import sys
 import time
@@ -16,7 +15,7 @@ from dgsweep.analysis.selection import select
 from dgsweep.config.schema import SweepConfig
 from dgsweep.config.secrets import without_password
 from dgsweep.data.manifest import Manifest
-from dgsweep.errors import InputError, Problem, ResourceError
+from dgsweep.errors import Problem, ResourceError
 from dgsweep.execution.caps import Holding
 from dgsweep.execution.events import Listener, Run, real_trial
 from dgsweep.execution.guard import forget_hangs
@@ -24,6 +23,7 @@ from dgsweep.execution.inline_executor import run_inline
 from dgsweep.execution.interrupts import Notice, stops_cleanly
 from dgsweep.execution.job import TrialJob
 from dgsweep.execution.outcome import SweepOutcome
+from dgsweep.execution.output_folder import nothing_half_written
 from dgsweep.execution.preparation import build_jobs, cache_folder, require_room, write_case_list
 from dgsweep.execution.progress import SweepProgress
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
@@ -33,8 +33,7 @@ from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
 from dgsweep.records.state import TrialState
-from dgsweep.storage.files import exists, remove_tree
-from dgsweep.storage.place import AnyPath, place
+from dgsweep.storage.place import place
 from dgsweep.storage.scratch import scratch_folder
 
 Executor = Literal["ray", "inline"]
@@ -121,7 +120,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         watch=watch, only=only, resume_command=again,
     )  # fmt: skip
     notice = Notice(config.resources.stop_grace_s)
-    with stops_cleanly(again, notice), _nothing_half_written(ledger), ledger.lock():
+    with stops_cleanly(again, notice), nothing_half_written(ledger), ledger.lock():
         ledger.write_plan(plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
@@ -161,41 +160,6 @@ def _require_fitting_starts(pending: Sequence[TrialSpec]) -> None:
         from dgsweep.execution.starts import require_fitting_starts
 
         require_fitting_starts(pending)
-
-
-@contextmanager
-def _nothing_half_written(ledger: Ledger) -> Iterator[None]:
-    """Remove an output folder that this run made, when the input turns out to be wrong before any trial began."""
-    fresh = _made(ledger.output)
-    try:
-        yield
-    except InputError:
-        if fresh and not exists(ledger.files.trials):
-            remove_tree(ledger.output)
-        raise
-
-
-def _made(folder: AnyPath) -> bool:
-    """Make the folder; False when it was there, perhaps made by another driver a moment ago.
-
-    Raises:
-        InputError: It cannot be made, or nothing can be written into it.
-    """
-    if not isinstance(folder, Path):
-        return not exists(folder)
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        if folder.is_dir() and os.access(folder, os.W_OK):
-            return False
-        found = "may not be written" if folder.is_dir() else "is a file"
-    except OSError as error:
-        found = f"cannot be made ({error.strerror})"
-    else:
-        return True
-    raise InputError(
-        "the output cannot be used", [Problem(where="output", found=f"{folder} {found}", fix="name another folder")]
-    )
 
 
 @contextmanager
