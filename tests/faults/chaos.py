@@ -20,6 +20,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+PATIENT = {
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",  # Ray ends every process whose head does not answer for so long
+    "RAY_health_check_timeout_ms": "60000",
+}
+"""A busy machine must not kill in our place: what Ray takes for dead was killed by us."""
+os.environ.update(PATIENT)
+
 from fault_cluster import CONTROLLER, TUNE_PART, WORKER, FaultCluster
 from fault_sweep import CHECKPOINT_EVERY, FaultSweep, make_phantom, nice_environment
 
