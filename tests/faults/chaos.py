@@ -27,8 +27,8 @@ PATIENT = {
 """A busy machine must not kill in our place: what Ray takes for dead was killed by us."""
 os.environ.update(PATIENT)
 
-from fault_cluster import CONTROLLER, TUNE_PART, WORKER, FaultCluster
-from fault_sweep import CHECKPOINT_EVERY, FaultSweep, make_phantom, nice_environment
+from fault_cluster import CONTROLLER, TUNE_PART, WORKER, FaultCluster  # noqa: E402
+from fault_sweep import CHECKPOINT_EVERY, FaultSweep, make_phantom, nice_environment  # noqa: E402
 
 SHARES = {"worker": 56, "controller": 8, "tune_part": 8, "raylet": 13, "driver": 12, "everything": 3}
 """Kills of each kind in a hundred."""
