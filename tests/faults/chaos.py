@@ -20,8 +20,15 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fault_cluster import CONTROLLER, TUNE_PART, WORKER, FaultCluster
-from fault_sweep import CHECKPOINT_EVERY, FaultSweep, make_phantom, nice_environment
+PATIENT = {
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",  # Ray ends every process whose head does not answer for so long
+    "RAY_health_check_timeout_ms": "60000",
+}
+"""A busy machine must not kill in our place: what Ray takes for dead was killed by us."""
+os.environ.update(PATIENT)
+
+from fault_cluster import CONTROLLER, TUNE_PART, WORKER, FaultCluster  # noqa: E402
+from fault_sweep import CHECKPOINT_EVERY, FaultSweep, make_phantom, nice_environment  # noqa: E402
 
 SHARES = {"worker": 56, "controller": 8, "tune_part": 8, "raylet": 13, "driver": 12, "everything": 3}
 """Kills of each kind in a hundred."""
