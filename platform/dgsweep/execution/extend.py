@@ -24,17 +24,17 @@ def extended_text(sweep: Path, *, methods: Sequence[str], seeds: Sequence[int], 
     """
     config = load_sweep(sweep)
     _require_new(config, methods, seeds, targets)
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 1000
-    document = yaml.load(sweep.read_text(encoding="utf-8"))
+    round_trip = YAML()
+    round_trip.preserve_quotes = True
+    round_trip.width = 1000
+    document = round_trip.load(sweep.read_text(encoding="utf-8"))
     document["methods"].extend(methods)
     if seeds:
         document.setdefault("seeds", list(config.seeds)).extend(seeds)
     for split in document["protocol"]["splits"] if targets else ():
         split.setdefault("targets", []).extend(one for one in targets if one not in split["targets"])
     text = io.StringIO()
-    yaml.dump(document, text)
+    round_trip.dump(document, text)
     return text.getvalue()
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
@@ -89,14 +89,13 @@ def _written(state: dict[str, Any], path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
+    with ExitStack() as undo:
+        undo.callback(temporary.unlink, missing_ok=True)  # on a full disk it would keep everybody else from writing
         with temporary.open("wb") as stream:
             _serialise(state, stream)
             stream.flush()
             os.fsync(stream.fileno())
-    except Exception:
-        temporary.unlink(missing_ok=True)  # on a full disk it would keep everybody else from writing
-        raise
+        undo.pop_all()
     return temporary
 
 
