@@ -140,6 +140,7 @@ def _print_outcome(document: dict[str, Any]) -> None:
         print_table(matrix, list(matrix[0]), title=document["matrix_title"])
     typer.echo(
         f"{document['run']} trials run, {document['reused']} reused, {len(document['failed'])} failed, "
+        f"{_and_pruned(document['pruned'])}"
         f"{document['wall_s']:.0f} s"
     )
     for name in ("report", "mlflow"):
@@ -148,6 +149,11 @@ def _print_outcome(document: dict[str, Any]) -> None:
     if document["failed"]:
         print_table(document["failed"], ["trial_id", "name", "cause"], title="failed")
         typer.echo(f"to retry: {document['retry']}")
+
+
+def _and_pruned(count: int) -> str:
+    """Said only of sweeps in which a scheduler stopped something."""
+    return f"{count} pruned, " if count else ""
 
 
 def status(

@@ -21,13 +21,15 @@ class SweepOutcome:
     done: int
     """Trials finished by this run."""
     reused: int
-    """Trials that an earlier run had finished; they were not run again."""
+    """Trials that an earlier run had finished, or pruned; they were not run again."""
     failed: tuple[FailedTrial, ...]
     wall_s: float
+    pruned: int = 0
+    """Trials that the scheduler stopped in this run."""
 
     @property
     def exit_code(self) -> int:
-        """0 when every trial of the plan is done, 1 when some failed."""
+        """0 when every trial of the plan is done or pruned, 1 when some failed."""
         return 1 if self.failed else 0
 
 

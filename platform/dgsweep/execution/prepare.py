@@ -17,6 +17,7 @@ from dgsweep.config.search_space import SearchSpace, default_folders, load_space
 from dgsweep.data.hashes import HashStore
 from dgsweep.data.manifest import Manifest, read_manifest
 from dgsweep.errors import ConfigError, Problems
+from dgsweep.execution.proposals import proposer_of, with_known
 from dgsweep.execution.ray_job import inside_ray_job
 from dgsweep.method.catalog import declarations_for, network_declarations
 from dgsweep.method.promptable.weights import known
@@ -25,6 +26,7 @@ from dgsweep.plan.existing import Existing, KnownWeights
 from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
 from dgsweep.records.given import read_given
+from dgsweep.records.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,7 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
         Existing(trials=_given_trials(config), weights=_known_weights(declared, names)),
     )
     config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
+    plan = with_known(plan, proposer_of(config, plan), Ledger(output))
     return Prepared(config=config, manifest=manifest, plan=plan)
 
 

@@ -33,6 +33,7 @@ def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
         "output": str(output),
         "run": outcome.done,
         "reused": outcome.reused,
+        "pruned": outcome.pruned,
         "failed": [failed._asdict() for failed in outcome.failed],
         "wall_s": round(outcome.wall_s, 1),
         "matrix_title": title,

@@ -9,15 +9,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
 from ray import tune
 
-from dgsweep.execution.events import Listener, Run
-from dgsweep.execution.job import TrialJob
+from dgsweep.execution.events import Listener, Run, Work
+from dgsweep.execution.ray_search import Handout, Referee
 from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
 
 NO_PROCESSOR = {"CPU": 0, "memory": 1}
@@ -32,35 +32,38 @@ TUNE_ENVIRONMENT = {
 }
 
 
-def run_on_ray(jobs: Sequence[TrialJob], schedule: RaySchedule, *, run: Run, listener: Listener) -> None:
+def run_on_ray(work: Work, schedule: RaySchedule, *, run: Run, listener: Listener) -> None:
     """Run every job on the Ray that this process is connected to, as many at a time as fit.
 
     Args:
-        jobs: Trials in plan order, which is the order in which they start.
+        work: Trials in plan order, which is the order in which they start, and those that are proposed as others end.
         schedule: Resources, failure policy and Ray's storage.
         run: Runs one trial on every rank; it must survive pickling.
         listener: Told of every start, report and end.
     """
-    if not jobs:
+    if not work:
         return
     # A new folder every time: Train silently resumes from what it finds under the name of an older run.
     folder = schedule.storage / f"{time.time_ns():x}"
-    by_id = {job.spec["trial_id"]: job for job in jobs}
-    shipment = Shipment(jobs=by_id, run=run, schedule=replace(schedule, storage=folder))
+    by_id = {job.spec["trial_id"]: job for job in (*work.templates.values(), *work.jobs)}
+    templates = {cell: job.spec["trial_id"] for cell, job in work.templates.items()}
+    shipment = Shipment(jobs=by_id, templates=templates, run=run, schedule=replace(schedule, storage=folder))
     # Ray prints what it wants the driver to know on standard output, which belongs to the command's own answer.
     with _environment(TUNE_ENVIRONMENT), _silent("ray.tune"), redirect_stdout(sys.stderr):
         try:
-            _tuner(shipment, listener).fit()
+            _tuner(work, shipment, listener).fit()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tuner(shipment: Shipment, listener: Listener) -> tune.Tuner:
+def _tuner(work: Work, shipment: Shipment, listener: Listener) -> tune.Tuner:
     schedule = shipment.schedule
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(tune_trial, shipment=shipment), NO_PROCESSOR),
-        param_space={"trial_id": tune.grid_search(list(shipment.jobs))},
         tune_config=tune.TuneConfig(
+            search_alg=Handout(work, shipment),
+            num_samples=-1,  # until the search algorithm says that there is no more
+            scheduler=Referee(listener),
             max_concurrent_trials=schedule.resources.max_concurrent,
             reuse_actors=True,
             trial_name_creator=_trial_id,
@@ -98,11 +101,9 @@ class _Relay(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Tell what a trial reports, or keep why it died until its end."""
+        """Keep why a trial died until its end; what it reports goes to the referee."""
         if cause := result.get(DIED):
             self._died[_trial_id(trial)] = cause
-        elif "step" in result:
-            self._listener.reported(_trial_id(trial), result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell that a trial ended."""

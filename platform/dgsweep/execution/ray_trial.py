@@ -1,8 +1,9 @@
 """One trial on Ray: the Tune part that drives it, and the Train part that runs on every rank."""
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,32 +44,47 @@ class Shipment:
     """What travels to the trial actors, once, through the object store."""
 
     jobs: Mapping[str, TrialJob]
+    templates: Mapping[str, str]
+    """cell id -> key in `jobs` of a job that those proposed later differ little from."""
     run: Run
     schedule: RaySchedule
+
+    def config(self, job: TrialJob) -> dict[str, str]:
+        """What a trial that was proposed later is told of its job: where it differs from the template of its cell."""
+        template = self.jobs[self.templates[job.spec["cell_id"]]].spec
+        change = {name: value for name, value in job.spec.items() if template.get(name) != value}
+        return {"trial_id": job.spec["trial_id"], "template": template["trial_id"], "change": json.dumps(change)}
+
+    def job(self, config: Mapping[str, str]) -> TrialJob:
+        """Inverse of `config`; the id alone names a job that was planned."""
+        if "template" not in config:
+            return self.jobs[config["trial_id"]]
+        template = self.jobs[config["template"]]
+        return replace(template, spec={**template.spec, **json.loads(config["change"])})
 
 
 def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:
     """Start the Train worker group of one trial and wait for it. Runs in Tune's actor, which holds no processor."""
     os.environ.update(TRAIN_ENVIRONMENT)
     try:
-        _trainer(config["trial_id"], shipment).fit()
+        _trainer(shipment.job(config), shipment).fit()
     except ray.train.WorkerGroupError as failure:
         # Train has already tried again; raising would make Tune start over, so the driver is told instead.
         tune.report({DIED: _cause(failure)})
 
 
-def _trainer(trial_id: str, shipment: Shipment) -> ray.train.torch.TorchTrainer:
+def _trainer(job: TrialJob, shipment: Shipment) -> ray.train.torch.TorchTrainer:
     schedule, resources = shipment.schedule, shipment.schedule.resources
     return ray.train.torch.TorchTrainer(
         train_loop,
-        train_loop_config={"job": shipment.jobs[trial_id], "run": shipment.run},
+        train_loop_config={"job": job, "run": shipment.run},
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=_worker_resources(resources),
         ),
         run_config=ray.train.RunConfig(
-            name=f"{schedule.sweep}-{trial_id}",
+            name=f"{schedule.sweep}-{job.spec['trial_id']}",
             storage_path=str(schedule.storage / "train"),
             callbacks=[TuneReportCallback()],
             failure_config=ray.train.FailureConfig(max_failures=schedule.max_failures),

@@ -17,14 +17,16 @@ from dgsweep.analysis.selection import select
 from dgsweep.config.schema import SweepConfig
 from dgsweep.data.manifest import Manifest
 from dgsweep.errors import InputError, Problem, ResourceError
-from dgsweep.execution.events import Listener, Run, real_trial
+from dgsweep.execution.events import Run, Work, real_trial
 from dgsweep.execution.inline_executor import run_inline
 from dgsweep.execution.interrupts import stops_cleanly
 from dgsweep.execution.job import TrialJob
 from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.preparation import build_jobs, cache_folder, require_room, write_case_list
 from dgsweep.execution.progress import SweepProgress
+from dgsweep.execution.proposals import proposer_of, with_known
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
+from dgsweep.execution.search import Search
 from dgsweep.execution.tracker import SweepTracker
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
@@ -34,12 +36,13 @@ from dgsweep.records.state import TrialState
 Executor = Literal["ray", "inline"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Sweep:
     """What belongs together while a sweep runs."""
 
     config: SweepConfig
     plan: Plan
+    """With the trials that were proposed so far."""
     manifest: Manifest
     ledger: Ledger
     console: Console
@@ -49,10 +52,14 @@ class _Sweep:
     def pending(self) -> list[TrialSpec]:
         """Trials that are not done, in plan order; a stale one is only scored again, which its worker decides.
 
-        What none of them starts from need not be pretrained.
+        A pruned one is not run again while there is a scheduler; without one it goes on from its checkpoint. What none
+        of them starts from need not be pretrained.
         """
-        trials = [spec for spec in self.plan.trials if self.ledger.state(spec) is not TrialState.DONE]
-        needed = {start for spec in trials for start in spec.depends_on}
+        ended = (TrialState.DONE, TrialState.PRUNED) if self.config.search.scheduler == "asha" else (TrialState.DONE,)
+        trials = [spec for spec in self.plan.trials if self.ledger.state(spec) not in ended]
+        open_cells = {cell for cell, left in self.plan.to_propose.items() if left}
+        waiting = [spec for spec in self.plan.trials if spec.trial == 0 and spec.cell_id in open_cells]
+        needed = {start for spec in (*trials, *waiting) for start in spec.depends_on}
         return [*(spec for spec in self.plan.pretraining if self._is_wanted(spec, needed)), *trials]
 
     def _is_wanted(self, spec: TrialSpec, needed: set[str]) -> bool:
@@ -95,26 +102,39 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         config=config, plan=plan, manifest=manifest, ledger=ledger, console=console, run=run, verbose=verbose
     )
     with stops_cleanly(resume_command or _own_command()), _nothing_half_written(ledger), ledger.lock():
-        ledger.write_plan(plan)
+        proposer = proposer_of(config, plan)
+        sweep.plan = with_known(plan, proposer, ledger)  # another driver may have proposed trials since it was made
+        ledger.write_plan(sweep.plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
         _require_fitting_starts(pending)
+        search = Search(config, sweep.plan, ledger, proposer)
         view = MlflowView(config.tracking.uri, config.tracking.experiment or config.name, ledger.output)
-        reused = len(plan.trials) - sum(1 for spec in pending if spec.phase != "pretrain")
-        progress = SweepProgress(console, total=len(pending) + reused, reused=reused, heartbeat=ledger.progress)
-        tracker = SweepTracker(pending, ledger=ledger, view=view, progress=progress)
+        reused = len(sweep.plan.trials) - sum(1 for spec in pending if spec.phase != "pretrain")
+        total = len(pending) + reused + search.left
+        progress = SweepProgress(console, total=total, reused=reused, heartbeat=ledger.progress)
+        tracker = SweepTracker(pending, ledger=ledger, search=search, view=view, progress=progress)
         with (
-            _placed(sweep, pending, executor=executor, address=address) as execute,
+            _placed(sweep, pending, search, executor=executor, address=address) as execute,
             _recorded(sweep, view),
             progress.shown(),
         ):
             execute(tracker)
+            sweep.plan = search.plan
+    _say_exhausted(search, console)
     return SweepOutcome(
         done=tracker.done,
         reused=reused,
         failed=tracker.failed,
+        pruned=tracker.pruned,
         wall_s=time.monotonic() - started_s,
     )
+
+
+def _say_exhausted(search: Search, console: Console) -> None:
+    for first in search.exhausted:
+        text = f"{first.name.rpartition(' trial ')[0]}: its search space holds no further trial that the sweep allows"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _require_fitting_starts(pending: Sequence[TrialSpec]) -> None:
@@ -160,24 +180,29 @@ def _made(folder: Path) -> bool:
 
 @contextmanager
 def _placed(
-    sweep: _Sweep, pending: Sequence[TrialSpec], *, executor: Executor, address: str | None
-) -> Iterator[Callable[[Listener], None]]:
+    sweep: _Sweep, pending: Sequence[TrialSpec], search: Search, *, executor: Executor, address: str | None
+) -> Iterator[Callable[[SweepTracker], None]]:
     """Give a function that runs the pending trials, once it is sure that machines and disk can hold them."""
-    if not pending:
+    if not pending and not search.left:
         yield lambda listener: None
     elif executor == "inline":
         resources = _inline_resources(sweep.config)
         jobs = _ready(sweep, pending, resources)
-        yield lambda listener: run_inline(jobs, run=sweep.run, listener=listener)
+
+        def execute_here(tracker: SweepTracker) -> None:
+            for work in _waves(sweep, jobs, search, resources, tracker):
+                run_inline(work, run=sweep.run, listener=tracker)
+
+        yield execute_here
     else:
-        with _placed_on_ray(sweep, pending, address) as execute:
+        with _placed_on_ray(sweep, pending, search, address) as execute:
             yield execute
 
 
 @contextmanager
 def _placed_on_ray(
-    sweep: _Sweep, pending: Sequence[TrialSpec], address: str | None
-) -> Iterator[Callable[[Listener], None]]:
+    sweep: _Sweep, pending: Sequence[TrialSpec], search: Search, address: str | None
+) -> Iterator[Callable[[SweepTracker], None]]:
     """Ray is imported here, so that a run with nothing to place, or inline, ends without it."""
     from dgsweep.execution.cluster import ray_session
     from dgsweep.execution.ray_executor import run_on_ray
@@ -193,20 +218,34 @@ def _placed_on_ray(
             max_failures=sweep.config.resources.max_failures,
         )
 
-        def execute(listener: Listener) -> None:
-            for wave in _waves(jobs):
-                run_on_ray(wave, schedule, run=sweep.run, listener=listener)
+        def execute(tracker: SweepTracker) -> None:
+            for work in _waves(sweep, jobs, search, resources, tracker):
+                run_on_ray(work, schedule, run=sweep.run, listener=tracker)
 
         yield execute
 
 
-def _waves(jobs: Sequence[TrialJob]) -> list[list[TrialJob]]:
-    """Pretraining first, then what starts from it, then what takes its prompts from predictions."""
+def _waves(
+    sweep: _Sweep, jobs: Sequence[TrialJob], search: Search, resources: TrialResources, tracker: SweepTracker
+) -> list[Work]:
+    """Pretraining first, then what starts from it and what is proposed, then what is prompted by predictions."""
     waves: list[list[TrialJob]] = [[], [], []]
     for job in jobs:
         phase, waits = job.spec["phase"], bool(job.spec["depends_on"])
         waves[0 if phase == "pretrain" else 2 if phase == "zero_shot" and waits else 1].append(job)
-    return [wave for wave in waves if wave]
+    first, trained, last = waves
+
+    def more() -> TrialJob | None:
+        spec = search.propose()
+        if spec is None:
+            return None
+        tracker.expect(spec)
+        return build_jobs([spec], sweep.manifest, sweep.config, resources)[0]
+
+    templates = build_jobs(search.open_firsts, sweep.manifest, sweep.config, resources)
+    by_cell = {job.spec["cell_id"]: job for job in templates}
+    works = [Work(jobs=first), Work(jobs=trained, more=more, templates=by_cell), Work(jobs=last)]
+    return [work for work in works if work]
 
 
 def _inline_resources(config: SweepConfig) -> TrialResources:
@@ -237,6 +276,8 @@ def _recorded(sweep: _Sweep, view: MlflowView) -> Iterator[None]:
     status = "KILLED"
     try:
         yield
+        if sweep.plan.searches:  # plan.json has grown since
+            view.start(sweep.plan)
         view.sync(sweep.plan, sweep.ledger, _selected(sweep))
         status = "FAILED" if sweep.pending() else "FINISHED"
     finally:

@@ -24,5 +24,6 @@ def sync_mlflow(ledger: Ledger) -> None:
         raise DgsweepError(
             f"MLflow at {without_password(tracking['uri'])} is not up to date; try again when it answers"
         )
-    done = all(ledger.state(spec) is TrialState.DONE for spec in plan.trials)
+    done = all(ledger.state(spec) in (TrialState.DONE, TrialState.PRUNED) for spec in plan.trials)
+    done = done and not any(plan.to_propose.values())
     view.finish("FINISHED" if done else "FAILED")

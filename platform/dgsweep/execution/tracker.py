@@ -1,10 +1,11 @@
 """The driver's book-keeper: every event of a trial goes to the progress view, the ledger's failures and MLflow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from dgsweep.execution.events import Report
 from dgsweep.execution.outcome import FailedTrial
 from dgsweep.execution.progress import SweepProgress
+from dgsweep.execution.search import Search
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
@@ -17,19 +18,30 @@ class SweepTracker:
     """Listens to an executor. What the ledger says of a trial is what counts, whatever the executor saw."""
 
     def __init__(
-        self, specs: Sequence[TrialSpec], *, ledger: Ledger, view: MlflowView, progress: SweepProgress
+        self, specs: Sequence[TrialSpec], *, ledger: Ledger, search: Search, view: MlflowView, progress: SweepProgress
     ) -> None:
-        self._specs: Mapping[str, TrialSpec] = {spec.trial_id: spec for spec in specs}
+        self._specs = {spec.trial_id: spec for spec in specs}
         self._ledger = ledger
+        self._search = search
         self._view = view
         self._progress = progress
         self._done: list[str] = []
+        self._pruned: list[str] = []
         self._failed: list[FailedTrial] = []
 
     @property
     def done(self) -> int:
         """Trials that finished."""
         return len(self._done)
+
+    @property
+    def pruned(self) -> int:
+        """Trials that the scheduler stopped."""
+        return len(self._pruned)
+
+    def expect(self, spec: TrialSpec) -> None:
+        """Take note of a trial that was proposed just now."""
+        self._specs[spec.trial_id] = spec
 
     @property
     def failed(self) -> tuple[FailedTrial, ...]:
@@ -42,8 +54,8 @@ class SweepTracker:
         self._progress.started(trial_id, spec.full_name)
         self._view.trial_started(spec)
 
-    def reported(self, trial_id: str, report: Report) -> None:
-        """Show how far a trial is, and hand its curve to MLflow."""
+    def reported(self, trial_id: str, report: Report) -> bool:
+        """Show how far a trial is, hand its curve to MLflow, and tell whether the trial is to be stopped."""
         self._progress.update(trial_id, report)
         values = {
             name.removeprefix(METRIC_PREFIX): float(value)
@@ -52,15 +64,26 @@ class SweepTracker:
         }
         if values:
             self._view.curve(self._specs[trial_id], int(report["step"]), values)
+        cause = self._search.stops(self._specs[trial_id], report)
+        if cause:
+            step, wall_s = int(report["step"]), float(report.get("wall_s", 0.0))
+            self._ledger.prune(trial_id, cause, step=step, wall_s=wall_s)
+        return bool(cause)
 
     def finished(self, trial_id: str, cause: str) -> None:
-        """Note the end of a trial: done when the ledger says so, failed otherwise."""
+        """Note the end of a trial: done or pruned when the ledger says so, failed otherwise."""
         spec = self._specs[trial_id]
         status = self._ledger.status(spec)
+        self._search.ended(spec)
         if status.state is TrialState.DONE:
             self._done.append(trial_id)
             self._progress.finished(trial_id)
             self._view.trial_done(spec, self._ledger)
+            return
+        if status.state is TrialState.PRUNED:
+            self._pruned.append(trial_id)
+            self._progress.pruned(trial_id, status.cause)
+            self._view.trial_pruned(spec, status.cause)
             return
         failure = self._ledger.failure(trial_id)
         if not failure:

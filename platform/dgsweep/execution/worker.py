@@ -12,7 +12,7 @@ import SimpleITK
 import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import TrialFailedError, TrialPrunedError
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.keep import remove_unwanted_predictions
 from dgsweep.execution.partial_scores import PartialScores
@@ -24,6 +24,7 @@ from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.provenance import collect
 from dgsweep.training.checkpoint import FINAL
+from dgsweep.training.curves import Curves
 from dgsweep.training.loop import Training, TrainTask, load_trained, train
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.scoring import Row, ScoreTask, score_cases, score_tasks
@@ -42,6 +43,8 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     try:
         with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
             _run(spec, ledger, job, _runtime(job, link, pulse))
+    except TrialPrunedError:  # the driver, who decided it, has noted it
+        raise
     except TrialFailedError as failure:
         ledger.fail(spec.trial_id, failure.cause, failure.kind)
         raise
@@ -99,6 +102,7 @@ def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -
             checkpoints=checkpoints,
             start=_start(spec, ledger),
             runtime=runtime,
+            keep_curves=lambda curves: _keep_curves(curves, spec, ledger),
         )
     )
 
@@ -193,12 +197,16 @@ def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, led
     for flag in ("distance_penalised", "empty_prediction", "empty_reference"):
         cases[flag] = cases[flag].astype(bool)
     ledger.write_cases(spec.trial_id, cases)
-    ledger.write_curves(spec.trial_id, pd.DataFrame(training.curves.rows, columns=list(CURVE_COLUMNS)))
+    _keep_curves(training.curves, spec, ledger)
     ledger.write_provenance(spec.trial_id, {**collect(started_at=started), **_costs(training)})
     paths = ledger.paths(spec.trial_id)
     remove_unwanted_predictions(paths.predictions, cases, spec.output_keep)
     ledger.finish(spec.trial_id, spec)
     PartialScores.clear(paths.checkpoint)
+
+
+def _keep_curves(curves: Curves, spec: TrialSpec, ledger: Ledger) -> None:
+    ledger.write_curves(spec.trial_id, pd.DataFrame(curves.rows, columns=list(CURVE_COLUMNS)))
 
 
 def _costs(training: Training) -> dict[str, Any]:

@@ -138,13 +138,17 @@ def _check_search(config: SweepConfig, row: SourceRow, where: str, problems: Pro
         return
     name = "sampler: optuna" if search.sampler == "optuna" else "scheduler: asha"
     found = f"validation is empty ({_why_no_validation(row)}), and search.{name} is steered by it"
-    fix = f"set search.sampler to random or grid and search.scheduler to none, or add patients ({SMALLEST_POOL_WITH_VAL})"
+    fix = (
+        f"set search.sampler to random or grid and search.scheduler to none, or add patients ({SMALLEST_POOL_WITH_VAL})"
+    )
     problems.add(where, found, fix)
 
 
 def _why_no_validation(row: SourceRow) -> str:
     pool = target_patients([*row.cases.train, *row.cases.test])
-    return f"fewer than {SMALLEST_POOL_WITH_VAL} patients" if len(pool) < SMALLEST_POOL_WITH_VAL else "no patient for it"
+    return (
+        f"fewer than {SMALLEST_POOL_WITH_VAL} patients" if len(pool) < SMALLEST_POOL_WITH_VAL else "no patient for it"
+    )
 
 
 def _check_selection(config: SweepConfig, row: SourceRow, where: str, problems: Problems, notes: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Tables over the trials of a plan, read from the ledger's files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -33,6 +33,14 @@ def for_spec(rows: pd.DataFrame, spec: TrialSpec, case_ids: Sequence[str]) -> pd
     """Rows of the given cases, with what the plan may name anew without a new training (trial number, panel)."""
     kept = rows[rows["case_id"].isin(case_ids)].reset_index(drop=True)
     return kept.assign(trial=spec.trial, panel=spec.panel)
+
+
+def spec_of(trial_id: str, read: Callable[[str], TrialSpec | None]) -> TrialSpec | None:
+    """What `read` says of a trial; None when it cannot be read."""
+    try:
+        return read(trial_id)
+    except (RecordError, KeyError, TypeError, ValueError):
+        return None
 
 
 def curves_of(paths: TrialPaths) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pandas as pd
 
+from dgsweep.errors import PlanError
 from dgsweep.plan.file import read_plan, write_plan
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records import frames
@@ -17,7 +18,7 @@ from dgsweep.records.columns import read_rows, write_case_rows, write_curve_rows
 from dgsweep.records.lock import driver_lock
 from dgsweep.records.paths import SweepPaths, TrialPaths
 from dgsweep.records.provenance import utc_now
-from dgsweep.records.state import SEALED, TrialState, TrialStatus, judge, read_progress, read_seal, valid_scores
+from dgsweep.records.state import PRUNED, SEALED, TrialState, TrialStatus, judge, read_progress, read_seal, valid_scores
 
 _CREATED = "created"
 
@@ -89,9 +90,18 @@ class Ledger:
         return read_progress(self.paths(trial_id))
 
     def fail(self, trial_id: str, cause: str, kind: str = "error", traceback: str = "") -> None:
-        """Note that a trial failed. `kind` is nan_loss, out_of_memory, error, or pruned when a scheduler stopped it."""
+        """Note that a trial failed. `kind` is nan_loss, out_of_memory, error, dependency or died."""
         paths = self.paths(trial_id)
         record = {"trial_id": trial_id, "kind": kind, "cause": cause, "traceback": traceback, "time": utc_now()}
+        write_json(paths.failed, record)
+        paths.heartbeat.unlink(missing_ok=True)
+
+    def prune(self, trial_id: str, cause: str, *, step: int, wall_s: float) -> None:
+        """Note that a scheduler stopped a trial after `step` steps and `wall_s` seconds; its checkpoint stays."""
+        paths = self.paths(trial_id)
+        cost = {"pruned": True, "steps": step, "train_wall_s": wall_s}
+        self.write_provenance(trial_id, {**self.provenance(trial_id), **cost})
+        record = {"trial_id": trial_id, "kind": PRUNED, "cause": cause, "step": step, "time": utc_now()}
         write_json(paths.failed, record)
         paths.heartbeat.unlink(missing_ok=True)
 
@@ -159,6 +169,19 @@ class Ledger:
             return frames.no_cases()
         return frames.for_spec(read_rows(paths.cases), spec, valid)
 
+    def known_trials(self) -> list[TrialSpec]:
+        """Every trial that the plan of the last run or a folder names; what cannot be read is left out.
+
+        The plan may be lost: a trial that has begun is found by its spec.json.
+        """
+        try:
+            planned = {spec.trial_id: spec for spec in self.read_plan().trials}
+        except PlanError:
+            planned = {}
+        folders = self.files.trials.iterdir() if self.files.trials.is_dir() else ()
+        begun = [frames.spec_of(folder.name, self.spec) for folder in folders if folder.name not in planned]
+        return [*planned.values(), *(spec for spec in begun if spec is not None)]
+
     def states(self, plan: Plan) -> pd.DataFrame:
         """One row per trial of the plan: `frames.STATE_COLUMNS`."""
         return frames.states_frame([(spec, self.status(spec)) for spec in plan.all_trials])
@@ -168,6 +191,10 @@ class Ledger:
         done = [spec for spec in plan.trials if self.state(spec) is TrialState.DONE]
         return frames.join([self.valid_cases(spec) for spec in done], empty=frames.no_cases())
 
+    def curves(self, trial_id: str) -> pd.DataFrame:
+        """Curves of one trial so far, with `trial_id` in front; no row when there are none."""
+        return frames.curves_of(self.paths(trial_id))
+
     def curves_frame(self, plan: Plan, *, unfinished: bool = False) -> pd.DataFrame:
         """Curves of every done trial of the plan, pretraining too: `trial_id` and CURVE_COLUMNS.
 
@@ -176,7 +203,7 @@ class Ledger:
             unfinished: Take the curves of trials that are not done, too.
         """
         wanted = [spec for spec in plan.all_trials if unfinished or self.state(spec) is TrialState.DONE]
-        parts = [frames.curves_of(self.paths(spec.trial_id)) for spec in wanted]
+        parts = [self.curves(spec.trial_id) for spec in wanted]
         return frames.join(parts, empty=frames.no_curves())
 
     def _write_spec(self, spec: TrialSpec) -> None:

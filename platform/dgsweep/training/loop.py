@@ -1,6 +1,7 @@
 """The one training loop. It knows no method, no Ray, no MLflow; killed and started again it gives the same numbers."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import torch
 
 from dgsweep.data.cache import CachedCase
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import TrialFailedError, TrialPrunedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.training.assemble import build_context
 from dgsweep.training.checkpoint import FINAL, LAST, check_network, load_checkpoint, save_checkpoint
-from dgsweep.training.curves import Curves
+from dgsweep.training.curves import Curves, forget_curves
 from dgsweep.training.feed import Feed
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.validate import score_line, source_validation
@@ -38,6 +39,8 @@ class TrainTask:
     start: Path | None = None
     """Final checkpoint of the pretraining that the network starts from."""
     runtime: Runtime
+    keep_curves: Callable[[Curves], None] = forget_curves
+    """Called by the leading worker with the curves so far, before it reports a validation."""
 
 
 @dataclass(kw_only=True)
@@ -66,6 +69,10 @@ def train(task: TrainTask) -> Training:
     feed = Feed(task.spec, task.train, task.runtime, task.unlabelled)
     try:
         _run(training, feed, task)
+    except TrialPrunedError:
+        if task.runtime.leads:
+            save_checkpoint(_state(training, task.spec), task.checkpoints / LAST)
+        raise
     finally:
         feed.close()
     if task.runtime.leads:
@@ -117,7 +124,7 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
         if last:
             ctx.method.finish(ctx)
         if last or ctx.step % eval_every == 0:
-            _evaluate(ctx, curves, task)
+            _evaluate(training, task)
             if not last and _should_stop(curves, spec):
                 ctx.method.finish(ctx)
                 break
@@ -125,17 +132,24 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
             _save_last(training, task)
 
 
-def _evaluate(ctx: Context, curves: Curves, task: TrainTask) -> None:
+def _evaluate(training: Training, task: TrainTask) -> None:
+    ctx, curves = training.ctx, training.curves
     losses = curves.flush_losses(ctx.step)
     scores = source_validation(ctx, task.spec, task.val, task.runtime)
     for domain, dice in scores.items():
         curves.add(ctx.step, "val", domain, "dice", dice)
     _note_beside(ctx, curves, task)
     ctx.method.on_eval(ctx, scores)
+    if task.runtime.leads:
+        task.keep_curves(curves)
     loss = {f"metric/loss_{name}": value for name, value in losses.items()}
-    task.runtime.report(
-        {"phase": "train", "step": ctx.step, "steps": task.spec.budget_steps, **loss, **score_line(scores)}
-    )
+    state: dict[str, float | int | str] = {
+        "phase": "train",
+        "step": ctx.step,
+        "steps": task.spec.budget_steps,
+        "wall_s": training.wall_s,
+    }
+    task.runtime.report({**state, **loss, **score_line(scores)})
 
 
 def _note_beside(ctx: Context, curves: Curves, task: TrainTask) -> None:
