@@ -24,6 +24,8 @@ class TrialJob:
     """Threads of each worker: pinned, since the last digits depend on them."""
     device: str
     """cpu or cuda."""
+    prunable: bool = False
+    """Whether the driver may stop it half-way, by a note in the ledger."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,7 @@ def build_jobs(
             cases=_cases_of(spec, cases),
             threads=resources.threads,
             device=resources.device,
+            prunable=config.search.scheduler == "asha" and spec.phase == "train" and spec.trial > 0,
         )
         for spec in specs
     ]

@@ -17,7 +17,7 @@ from typing import Any
 from ray import tune
 
 from dgsweep.execution.events import Listener, Run, Work
-from dgsweep.execution.ray_search import Handout, Referee
+from dgsweep.execution.ray_search import Handout
 from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
 
 NO_PROCESSOR = {"CPU": 0, "memory": 1}
@@ -63,7 +63,6 @@ def _tuner(work: Work, shipment: Shipment, listener: Listener) -> tune.Tuner:
         tune_config=tune.TuneConfig(
             search_alg=Handout(work, shipment),
             num_samples=-1,  # until the search algorithm says that there is no more
-            scheduler=Referee(listener),
             max_concurrent_trials=schedule.resources.max_concurrent,
             reuse_actors=True,
             trial_name_creator=_trial_id,
@@ -101,9 +100,15 @@ class _Relay(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Keep why a trial died until its end; what it reports goes to the referee."""
+        """Tell what a trial reports, or keep why it died until its end.
+
+        A trial that the listener stops ends by itself, which frees its workers in order: stopped by Tune, its group
+        stayed where it was, and the trial that was to take over the actor never ran (measured).
+        """
         if cause := result.get(DIED):
             self._died[_trial_id(trial)] = cause
+        elif "step" in result:
+            self._listener.reported(_trial_id(trial), result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell that a trial ended."""

@@ -1,12 +1,11 @@
-"""What Tune asks while it places trials: which comes next, and whether one should stop. Both answers come from us."""
+"""What Tune asks while it places trials: which comes next."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from dgsweep.execution.events import Listener, Work
+from dgsweep.execution.events import Work
 from dgsweep.execution.ray_trial import Shipment
 
 
@@ -20,6 +19,10 @@ class Handout(Searcher):
         super().__init__()
         self._planned = iter([{"trial_id": job.spec["trial_id"]} for job in work.jobs])
         self._work, self._shipment = work, shipment
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what cannot be pickled."""
+        return {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Mapping[str, Any], **_: Any) -> bool:
         """Refuse a parameter space: there is none."""
@@ -41,16 +44,3 @@ class Handout(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing."""
-
-
-class Referee(FIFOScheduler):
-    """Runs trials in their order, hands on what they report, and stops those of which the listener says so."""
-
-    def __init__(self, listener: Listener) -> None:
-        super().__init__()
-        self._listener = listener
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Ask the listener."""
-        stops = "step" in result and self._listener.reported(str(trial.config["trial_id"]), result)
-        return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)

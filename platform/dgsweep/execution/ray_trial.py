@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import ray.train.torch
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from dgsweep.errors import TrialFailedError
+from dgsweep.errors import TrialFailedError, TrialPrunedError
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.resources import TrialResources
@@ -111,7 +111,7 @@ def _one_line(error: BaseException) -> str:
 def train_loop(config: Mapping[str, Any]) -> None:
     """Run the trial on this rank. Runs in a Train worker.
 
-    A trial that failed by itself has told the ledger, and to do it again would fail again: with one rank this just
+    A trial that failed by itself, or was pruned, stands so in the ledger, and is not done again: with one rank this just
     returns. With several the error is passed on, since the others may wait for this rank in a collective; Train then
     stops all of them, and the group that it starts again finds the failure in the ledger and returns.
     """
@@ -120,7 +120,7 @@ def train_loop(config: Mapping[str, Any]) -> None:
     if Ledger(job.output).failure(job.spec["trial_id"]):  # the driver cleared those of earlier runs
         return
     context = ray.train.get_context()
-    link = WorkerLink(rank=context.get_world_rank(), world_size=context.get_world_size(), report=_report)
+    link = WorkerLink(rank=context.get_world_rank(), world_size=context.get_world_size(), report=_reporter(job))
     try:
         _take_device(job.device)
         run(job, link)
@@ -137,5 +137,13 @@ def _take_device(device: str) -> None:
         torch.cuda.set_device(ray.train.torch.get_device())
 
 
-def _report(values: Mapping[str, float | int | str]) -> None:
-    ray.train.report(dict(values))
+def _reporter(job: TrialJob) -> Callable[[Mapping[str, float | int | str]], None]:
+    """Reports go to the driver, whose answer is in the ledger by the next report (and for a real trial, sooner)."""
+    ledger, trial_id = Ledger(job.output), job.spec["trial_id"]
+
+    def report(values: Mapping[str, float | int | str]) -> None:
+        if job.prunable and values.get("phase") == "train" and ledger.is_pruned(trial_id):
+            raise TrialPrunedError
+        ray.train.report(dict(values))
+
+    return report

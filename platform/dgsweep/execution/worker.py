@@ -41,7 +41,7 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     ledger = Ledger(job.output)
     _pin_threads(job.threads)
     try:
-        with Pulse(ledger, spec.trial_id, beats=link.rank == 0) as pulse:
+        with Pulse(ledger, spec.trial_id, beats=link.rank == 0, watches=job.prunable) as pulse:
             _run(spec, ledger, job, _runtime(job, link, pulse))
     except TrialPrunedError:  # the driver, who decided it, has noted it
         raise

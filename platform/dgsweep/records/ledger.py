@@ -105,6 +105,10 @@ class Ledger:
         write_json(paths.failed, record)
         paths.heartbeat.unlink(missing_ok=True)
 
+    def is_pruned(self, trial_id: str) -> bool:
+        """Whether a scheduler stopped the trial; asked every second while it runs."""
+        return self.paths(trial_id).failed.exists() and self.failure(trial_id).get("kind") == PRUNED
+
     def failure(self, trial_id: str) -> dict[str, Any]:
         """What `fail` noted; {} when the trial did not fail."""
         return read_json(self.paths(trial_id).failed) or {}
