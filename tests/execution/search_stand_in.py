@@ -2,17 +2,19 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from execution_stand_in import make_manifest, quiet, write_record
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from dgsweep.config.schema import SweepConfig
 from dgsweep.config.search_space import SearchSpace
+from dgsweep.config.space_form import read_form
 from dgsweep.data.manifest import Manifest
+from dgsweep.errors import TrialFailedError
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.outcome import SweepOutcome
@@ -24,21 +26,20 @@ from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.columns import CURVE_COLUMNS
 from dgsweep.records.ledger import Ledger
 
+KERNELS, _ = read_form({"choice": [[1], [1, 3]]})
 SPACES = {
     "erm": SearchSpace(method="erm", distributions={"training.learning_rate": FloatDistribution(1e-4, 1e-1, log=True)}),
     "gin": SearchSpace(
         method="gin",
         distributions={
             "layers": IntDistribution(2, 4),
-            "kernels": CategoricalDistribution(((1,), (1, 3))),
+            "kernels": KERNELS,
             "probability": FloatDistribution(0.5, 1.0),
         },
     ),
     "rsc": SearchSpace(method="rsc", distributions={}),
 }
-TINY = SearchSpace(
-    method="gin", distributions={"layers": IntDistribution(2, 3), "kernels": CategoricalDistribution(((1,), (1, 3)))}
-)
+TINY = SearchSpace(method="gin", distributions={"layers": IntDistribution(2, 3), "kernels": KERNELS})
 """Four points, the defaults not among them: `layers` is 4 there."""
 STEPS, EVERY = 90, 10
 
@@ -55,7 +56,7 @@ def cases(patients: int = 12, sequences: tuple[str, ...] = ("T1W", "T2W")) -> li
             label_sha=f"label {index} {sequence}",
             shape=(32, 32, 16),
             spacing_mm=(3.0, 3.0, 3.0),
-        )  # fmt: skip
+        )
         for index in range(patients)
         for sequence in sequences
     ]
@@ -94,9 +95,17 @@ def score(spec: Mapping[str, Any]) -> float:
 
 
 def make_searched_run(
-    diary: Path, *, after_step: Callable[[str, int], None] | None = None, value: Callable[..., float] = score
+    diary: Path,
+    *,
+    before_report: Callable[[str, int], None] | None = None,
+    value: Callable[..., float] = score,
+    target: Callable[..., float] | None = None,
+    fails: Collection[int] = (),
 ) -> Run:
-    """A run function that notes each start and each step in `diary`, and validates at a tenth of its final score on."""
+    """A run function that notes each start and each step in `diary`; its validation grows in equal parts to `value`.
+
+    `target` is the Dice of target cases, `fails` are numbers of trials that fail by themselves at the first step.
+    """
     diary.mkdir(exist_ok=True)
 
     def run(job: TrialJob, link: WorkerLink) -> None:
@@ -104,16 +113,20 @@ def make_searched_run(
         ledger.begin(spec)
         page = diary / f"{spec.trial_id}.{len(list(diary.glob(f'{spec.trial_id}.*')))}"
         final, rows = value(job.spec), []
+        if spec.trial in fails:
+            ledger.fail(spec.trial_id, "the loss is not a number", "nan_loss")
+            raise TrialFailedError("the loss is not a number", kind="nan_loss")
         for step in range(EVERY, spec.budget_steps + 1, EVERY):
             dice = final * step / spec.budget_steps
             rows.append({"step": step, "role": "val", "domain": "all", "metric": "dice", "value": dice})
             ledger.write_curves(spec.trial_id, pd.DataFrame(rows, columns=list(CURVE_COLUMNS)))
             page.write_text(json.dumps({"trial": spec.trial, "step": step}))
+            if before_report:
+                before_report(spec.trial_id, step)
             report = {"phase": "train", "step": step, "steps": spec.budget_steps, "wall_s": 0.1 * step}
             link.report({**report, "metric/source_val_dice": dice})
-            if after_step:
-                after_step(spec.trial_id, step)
-        write_record(job, dice=final, curves=pd.DataFrame(rows, columns=list(CURVE_COLUMNS)))
+        curves = pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+        write_record(job, dice=final, target=target(job.spec) if target else final, curves=curves)
 
     return run
 

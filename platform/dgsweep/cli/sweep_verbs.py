@@ -24,13 +24,14 @@ PLAN_COLUMNS = [
     "fold",
     "seed",
     "trials",
+    "to_propose",
     "train",
     "val",
     "unlabelled",
     "test",
     "target",
 ]
-TELLING = {"setting": "", "panel": "main", "unlabelled": 0}
+TELLING = {"setting": "", "panel": "main", "unlabelled": 0, "to_propose": 0}
 """Columns that are left out where every cell says this."""
 SAID_ONCE = ("network", "fold", "seed", "trials")
 PRETRAINING_COLUMNS = ["method", "network", "trained_on", "fold", "seed", "unlabelled", "steps"]
@@ -162,7 +163,7 @@ def status(
     as_json: Json = False,
     sync_mlflow: Annotated[bool, typer.Option(help="Rebuild what MLflow lacks from the ledger.")] = False,
 ) -> None:
-    """States of trials: done, running (how far), failed (why), planned, stale (a scan or label changed).
+    """States of trials: done, running (how far), failed (why), pruned, planned, stale (a scan or label changed).
 
     Of a sweep file, as it is now: what it adds is planned. Of an output folder, as of the last run.
     """

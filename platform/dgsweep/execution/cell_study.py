@@ -38,7 +38,7 @@ class CellStudy:
         self._cell_id, self._distributions = cell_id, dict(distributions)
         self._study = optuna.create_study(direction="maximize", pruner=_pruner(rungs), sampler=RandomSampler(seed=0))
         self._trials: dict[str, optuna.Trial] = {}
-        self._asked: optuna.Trial | None = None
+        self._judged: dict[str, tuple[int, bool]] = {}
 
     def __contains__(self, trial_id: str) -> bool:
         return trial_id in self._trials
@@ -59,12 +59,17 @@ class CellStudy:
         return dict(trial.params)
 
     def falls_behind(self, trial_id: str, step: int, value: float) -> bool:
-        """Take a value of source validation and tell whether the trial should stop, judged by the others so far."""
-        trial = self._trials[trial_id]
-        if step in self._study.get_trials(deepcopy=False)[trial.number].intermediate_values:
-            return False
-        trial.report(value, step)
-        return trial.should_prune()
+        """Take a value of source validation and tell whether the trial should stop, judged by the others so far.
+
+        A value comes again where a trial goes on from a checkpoint: the judgement of the last one stands (the driver
+        may have been killed before it could act on it), those before let the trial go on.
+        """
+        trial, (last, behind) = self._trials[trial_id], self._judged.get(trial_id, (-1, False))
+        if step > last:
+            trial.report(value, step)
+            self._judged[trial_id] = step, trial.should_prune()
+            return self._judged[trial_id][1]
+        return behind and step == last
 
     def done(self, trial_id: str, value: float | None) -> None:
         """Tell the final source validation of a trial; None where there is none."""

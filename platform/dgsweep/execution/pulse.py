@@ -1,4 +1,4 @@
-"""A thread beside the training: a sign of life every few seconds, and an eye on whether the driver stopped the trial."""
+"""A thread beside the training: a sign of life every few seconds, and a look whether the driver stopped the trial."""
 
 import threading
 from collections.abc import Mapping

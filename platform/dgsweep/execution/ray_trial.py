@@ -111,9 +111,10 @@ def _one_line(error: BaseException) -> str:
 def train_loop(config: Mapping[str, Any]) -> None:
     """Run the trial on this rank. Runs in a Train worker.
 
-    A trial that failed by itself, or was pruned, stands so in the ledger, and is not done again: with one rank this just
-    returns. With several the error is passed on, since the others may wait for this rank in a collective; Train then
-    stops all of them, and the group that it starts again finds the failure in the ledger and returns.
+    A trial that failed by itself, or was pruned, stands so in the ledger, and to do it again would end alike: with one
+    rank this just returns. With several the error is passed on, since the others may wait for this rank in a
+    collective; Train then stops all of them, and the group that it starts again finds the note in the ledger and
+    returns.
     """
     job: TrialJob = config["job"]
     run: Run = config["run"]

@@ -15,7 +15,8 @@ def state_table(ledger: Ledger, plan: Plan | None = None) -> tuple[list[dict[str
     """
     if not ledger.files.plan.exists():
         raise InputError(f"{ledger.output}: no plan.json there; give the output folder of a sweep, or its sweep.yaml")
-    frame = ledger.states(plan or ledger.read_plan())
+    wanted = plan or ledger.read_plan()
+    frame = ledger.states(wanted)
     frame = frame.astype(object).where(frame.notna(), None)
     rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
     counts: dict[str, int] = {}
@@ -23,4 +24,6 @@ def state_table(ledger: Ledger, plan: Plan | None = None) -> tuple[list[dict[str
         row["state"] = str(row["state"])
         row["step"] = row["steps"] if row["state"] == "done" else row["step"]
         counts[row["state"]] = counts.get(row["state"], 0) + 1
+    if left := sum(wanted.to_propose.values()):
+        counts["to propose"] = left
     return rows, counts

@@ -1,5 +1,6 @@
 """The trials of one source row, method and network: their fields and their identity."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -17,7 +18,7 @@ from dgsweep.plan.protocol import DomainSplit
 from dgsweep.plan.recipe import resolved_training, scoring_sections
 from dgsweep.plan.rows import SourceRow
 from dgsweep.plan.search import CellSearch
-from dgsweep.plan.trial import Panel, Preprocessing, Setting, Split, TrialSpec, content_id
+from dgsweep.plan.trial import Panel, Preprocessing, Setting, Split, TrialSpec, canonical_json, content_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ def group_searches(group: Group, trials: Iterable[TrialSpec], starts: Mapping[in
             cell_id=first.cell_id,
             trials=group.method.trials,
             space=group.method.space,
-            identity={**shared, **_start_identity(group, depends_on), "seed": first.seed},
+            identity=json.loads(canonical_json({**shared, **_start_identity(group, depends_on), "seed": first.seed})),
         )
 
 

@@ -27,7 +27,7 @@ class Evidence:
     cases: pd.DataFrame
     curves: pd.DataFrame
     provenance: Mapping[str, Mapping[str, Any]]
-    """trial id -> provenance, of finished trials."""
+    """trial id -> provenance, of finished trials, and what pruned ones cost."""
     files: Mapping[str, Mapping[str, Any]]
     """case id -> {image, label, label_values}, as the driver noted them; {} when it did not."""
     bootstrap: Bootstrap
@@ -66,7 +66,7 @@ def read_evidence(output: Path) -> Evidence:
     plan = ledger.read_plan()
     specs = {spec.trial_id: spec for spec in plan.all_trials}
     states = ledger.states(plan)
-    done = states.loc[states["state"] == "done", "trial_id"]
+    ended = states.loc[states["state"].isin(["done", "pruned"]), "trial_id"]
     return Evidence(
         ledger=ledger,
         plan=plan,
@@ -74,7 +74,7 @@ def read_evidence(output: Path) -> Evidence:
         states=_named(states, specs, ledger),
         cases=ledger.cases_frame(plan),
         curves=ledger.curves_frame(plan, unfinished=True),
-        provenance={trial_id: ledger.provenance(trial_id) for trial_id in done},
+        provenance={trial_id: ledger.provenance(trial_id) for trial_id in ended},
         files=_case_files(output / "cases.json"),
         bootstrap=_bootstrap(plan.config.get("metrics") or {}),
     )
