@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def make_searched_run(
             dice = final * step / spec.budget_steps
             rows.append({"step": step, "role": "val", "domain": "all", "metric": "dice", "value": dice})
             ledger.write_curves(spec.trial_id, pd.DataFrame(rows, columns=list(CURVE_COLUMNS)))
-            page.write_text(json.dumps({"trial": spec.trial, "step": step}))
+            page.write_text(json.dumps({"trial": spec.trial, "step": step, "time": time.time()}))
             if before_report:
                 before_report(spec.trial_id, step)
             report = {"phase": "train", "step": step, "steps": spec.budget_steps, "wall_s": 0.1 * step}

@@ -115,7 +115,6 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
     while ctx.step < spec.budget_steps:
         ctx.run_step(feed.batch(ctx.step))
         curves.add_losses(ctx.losses)
-        task.runtime.tick(ctx.step)
         training.wall_s = time.monotonic() - clock
         last = ctx.step == spec.budget_steps
         due = last or ctx.step % eval_every == 0 or ctx.step % checkpoint_every == 0
@@ -130,6 +129,7 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
                 break
         if ctx.step % checkpoint_every == 0 and not last:
             _save_last(training, task)
+        task.runtime.tick(ctx.step)  # last: whoever stops the training here finds the step complete
 
 
 def _evaluate(training: Training, task: TrainTask) -> None:
