@@ -89,6 +89,17 @@ class TrialStoppedError(DgsweepError):
         super().__init__(reason)
 
 
+class TrialPrunedError(TrialFailedError):
+    """The scheduler stopped a trial, and has noted it; raised by a report, where reports are answered at once."""
+
+    def __init__(self, cause: str = "stopped by the scheduler") -> None:
+        super().__init__(cause, kind="pruned")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the cause when the error crosses a process boundary."""
+        return type(self), (self.cause,)
+
+
 def _trial_failed(cause: str, kind: str) -> TrialFailedError:
     return TrialFailedError(cause, kind=kind)
 

@@ -95,19 +95,22 @@ def quiet() -> Console:
     return Console(file=Path(os.devnull).open("w"), force_terminal=False)
 
 
-def write_record(job: TrialJob) -> None:
+def write_record(
+    job: TrialJob, *, dice: float = 0.5, target: float | None = None, curves: pd.DataFrame | None = None
+) -> None:
     """What a worker leaves behind of a finished trial."""
     spec, ledger = TrialSpec.from_json(job.spec), Ledger(job.output)
     blank = {field.name: _blank(str(field.type)) for field in CASE_SCHEMA}
     rows = [
         {**blank, "trial_id": spec.trial_id, "case_id": case_id, "role": _role(spec, case_id), "label": "pancreas"}
-        | {"domain": spec.domains[case_id], "step": 4, "method": "erm", "dice": 0.5, "patient_id": f"p-{case_id}"}
+        | {"domain": spec.domains[case_id], "step": 4, "method": "erm", "patient_id": f"p-{case_id}"}
+        | {"dice": dice if target is None or case_id not in spec.split.target else target}
         | dict(zip(("center", "sequence"), spec.domains[case_id].split("/"), strict=True))
         for case_id in spec.score_shas
     ]
     curve = {"step": 4, "role": "val", "domain": "C1/T1W", "metric": "dice", "value": 0.5}
     ledger.write_cases(spec.trial_id, pd.DataFrame(rows, columns=list(CASE_COLUMNS)))
-    ledger.write_curves(spec.trial_id, pd.DataFrame([curve], columns=list(CURVE_COLUMNS)))
+    ledger.write_curves(spec.trial_id, pd.DataFrame([curve], columns=list(CURVE_COLUMNS)) if curves is None else curves)
     ledger.write_provenance(spec.trial_id, {"wall_s": 0.0})
     ledger.finish(spec.trial_id, spec)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from training_stand_in import cpu, make_spec, make_task, weights_of
 
-from dgsweep.errors import CaseError, TrialFailedError
+from dgsweep.errors import CaseError, TrialFailedError, TrialPrunedError
 from dgsweep.training.checkpoint import FINAL, LAST
 from dgsweep.training.loop import load_trained, train
 
@@ -35,6 +35,35 @@ def test_a_killed_and_resumed_run_equals_the_straight_run_bit_for_bit(tmp_path, 
     assert straight.curves.rows == resumed.curves.rows
     assert straight.ctx.state == resumed.ctx.state
     assert straight.ctx.forward_passes == resumed.ctx.forward_passes
+
+
+@pytest.mark.parametrize(("where", "step"), [("report", 3), ("tick", 3), ("tick", 5)])
+def test_a_pruned_training_leaves_a_checkpoint_of_its_last_step_from_which_it_equals_the_straight_run(
+    tmp_path, where, step
+):
+    spec, seen = make_spec(), []
+
+    def stop(found) -> None:
+        if (found["step"] if where == "report" else found) == step:
+            raise TrialPrunedError
+
+    straight = train(make_task(spec, tmp_path / "straight"))
+    with pytest.raises(TrialPrunedError):
+        train(make_task(spec, tmp_path / "pruned", cpu(**{where: stop})))
+    resumed = train(make_task(spec, tmp_path / "pruned", cpu(tick=seen.append)))
+    assert seen == list(range(step + 1, 7))
+    assert torch.equal(weights_of(straight), weights_of(resumed))
+    assert straight.curves.rows == resumed.curves.rows
+
+
+def test_the_curve_is_kept_before_each_validation_is_reported(tmp_path):
+    told = []
+    task = replace(
+        make_task(make_spec(), tmp_path, cpu(report=lambda values: told.append(values["step"]))),
+        keep_curves=lambda curves: told.append([row["step"] for row in curves.rows if row["domain"] == "all"][-1:]),
+    )
+    train(task)
+    assert told == [2, [3], 3, 4, [6], 6]
 
 
 GIN = {"probability": 1.0, "layers": 2, "channels": 2, "kernels": [1, 3]}

@@ -26,26 +26,32 @@ def status(
     every_s: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks of --watch.")] = 5.0,
     traceback: Annotated[bool, typer.Option(help="Show where each failed trial broke.")] = False,
 ) -> None:
-    """States of trials: done, running (how far), failed (why), planned, stale (a scan or label changed).
+    """States of trials: done, running (how far), failed (why), pruned, planned, stale (a scan or label changed).
 
     Of a sweep file, as it is now: what it adds is planned. Of an output folder, as of the last run. It reads files
     only, so any machine that sees the folder can ask.
     """
     from dgsweep.execution.prepare import names_output, output_of, prepare, tracking_of
+    from dgsweep.execution.proposals import known_now
     from dgsweep.execution.state_table import sweep_status
     from dgsweep.records.ledger import Ledger
     from dgsweep.storage.files import exists
 
     ledger = Ledger(output_of(target, overrides or []))
-    wanted = None if names_output(target) or not exists(ledger.files.plan) else prepare(target, overrides or []).plan
+    prepared = None if names_output(target) or not exists(ledger.files.plan) else prepare(target, overrides or [])
+
+    def look() -> dict[str, Any]:
+        plan = known_now(prepared.config, prepared.plan, ledger) if prepared else None
+        return sweep_status(ledger, plan)
+
     if sync_mlflow:
         from dgsweep.execution.sync import sync_mlflow as sync
 
-        sweep_status(ledger, wanted)  # says what is wrong with the folder
+        look()  # says what is wrong with the folder
         sync(ledger, tracking_of(target, overrides or []))
     if watch:
-        _watch(lambda: sweep_status(ledger, wanted), every_s)
-    document = sweep_status(ledger, wanted)
+        _watch(look, every_s)
+    document = look()
     if as_json:
         print_json(document)
         return

@@ -25,13 +25,14 @@ PLAN_COLUMNS = [
     "fold",
     "seed",
     "trials",
+    "to_propose",
     "train",
     "val",
     "unlabelled",
     "test",
     "target",
 ]
-TELLING = {"setting": "", "panel": "main", "unlabelled": 0}
+TELLING = {"setting": "", "panel": "main", "unlabelled": 0, "to_propose": 0}
 """Columns that are left out where every cell says this."""
 SAID_ONCE = ("network", "fold", "seed", "trials")
 PRETRAINING_COLUMNS = ["method", "network", "trained_on", "fold", "seed", "unlabelled", "steps"]
@@ -186,6 +187,7 @@ def _print_outcome(document: dict[str, Any]) -> None:
         print_table(matrix, list(matrix[0]), title=document["matrix_title"])
     typer.echo(
         f"{document['run']} trials run, {document['reused']} reused, {len(document['failed'])} failed, "
+        f"{_and_pruned(document['pruned'])}"
         f"{document['wall_s']:.0f} s"
     )
     for name in ("report", "mlflow"):
@@ -197,6 +199,11 @@ def _print_outcome(document: dict[str, Any]) -> None:
     if document["stopped"]:
         typer.echo(f"stopped early: {document['stopped']}")
         typer.echo(f"{document['left']} trials are left, those that had begun at a checkpoint: {document['go_on']}")
+
+
+def _and_pruned(count: int) -> str:
+    """Said only of sweeps in which a scheduler stopped something."""
+    return f"{count} pruned, " if count else ""
 
 
 def report(

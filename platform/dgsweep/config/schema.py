@@ -142,10 +142,21 @@ class SearchConfig(Section):
     """How many trials a cell gets and how their hyperparameters are drawn; trial 0 is always the defaults."""
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 1
-    sampler: Literal["random", "grid"] = "random"
-    scheduler: Literal["none"] = "none"
+    sampler: Literal["random", "grid", "optuna"] = "random"
+    """`optuna` proposes each trial while the sweep runs, from what the trials of its cell before it came to."""
+    scheduler: Literal["none", "asha"] = "none"
+    """`asha` stops trials that fall behind the others of their cell in source validation."""
+    min_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps before which `asha` stops nothing; None: the first point of the source-validation curve."""
+    reduction: Annotated[int, Field(ge=2, le=100)] = 3
+    """Of the trials that reach a rung of `asha`, one in so many goes on; the next rung is so many times as far."""
     spaces: str | None = None
     """Folder of search-space files that take precedence over the shipped ones."""
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether source validation steers it while it runs."""
+        return self.trials > 1 and (self.sampler == "optuna" or self.scheduler == "asha")
 
 
 class BudgetConfig(Section):

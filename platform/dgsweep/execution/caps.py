@@ -52,6 +52,10 @@ class Spending:
         self._done = set(done)
         self.spent = dict(spent)
 
+    def expect(self, spec: TrialSpec) -> None:
+        """Learn of a trial that was proposed just now."""
+        self._specs[spec.trial_id] = spec
+
     def finished(self, trial_id: str) -> None:
         """Learn from a trial that is done now."""
         self._done.add(trial_id)

@@ -10,6 +10,8 @@ from ruamel.yaml import YAML
 from dgsweep.config.load import load_sweep
 from dgsweep.config.schema import SweepConfig
 from dgsweep.errors import ConfigError, Problems
+from dgsweep.execution.settled import settled
+from dgsweep.execution.state_table import TO_PROPOSE
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.state import TrialState
@@ -44,13 +46,29 @@ def save(sweep: Path, text: str) -> None:
 
 
 def delta(ledger: Ledger, plan: Plan) -> list[dict[str, Any]]:
-    """What a plan adds to an output, one row a trial: trained and scored, or only scored on what is new."""
-    found = []
-    for spec in plan.all_trials:
-        status = ledger.status(spec)
-        if status.state is not TrialState.DONE:
-            found.append(_row(spec, status.state, len(status.unscored)))
-    return found
+    """What a plan adds to an output, one row a trial: trained and scored, or only scored on what is new.
+
+    Trials that are proposed while the sweep runs have one row a cell.
+    """
+    statuses = zip(plan.all_trials, ledger.each(ledger.status, plan.all_trials), strict=True)
+    found = [
+        _row(spec, status.state, len(status.unscored)) for spec, status in statuses if status.state not in settled(plan)
+    ]
+    left = plan.to_propose
+    firsts = [spec for spec in plan.trials if spec.trial == 0 and left.get(spec.cell_id)]
+    return [*found, *(_row_of_proposals(first, left[first.cell_id]) for first in firsts)]
+
+
+def _row_of_proposals(first: TrialSpec, count: int) -> dict[str, Any]:
+    """`first` is trial 0 of the cell, which costs what each of the others does at most."""
+    return {
+        "name": f"{first.name.rpartition(' trial ')[0]} | {first.network}",
+        "work": f"propose {count}, train and score",
+        "state": TO_PROPOSE,
+        "steps": count * first.budget_steps,
+        "cases_to_score": count * len(first.score_shas),
+        "trial_id": "",
+    }
 
 
 def _row(spec: TrialSpec, state: TrialState, unscored: int) -> dict[str, Any]:

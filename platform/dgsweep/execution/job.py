@@ -31,6 +31,8 @@ class TrialJob:
     """Share of an accelerator, or accelerators, that each worker holds."""
     hang_timeout_s: float | None = None
     """A worker that shows no progress for so long ends itself; None: never."""
+    prunable: bool = False
+    """Whether the driver may stop it half-way, by a note in the ledger."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,17 +21,19 @@ class SweepOutcome:
     done: int
     """Trials finished by this run."""
     reused: int
-    """Trials that an earlier run had finished; they were not run again."""
+    """Trials that an earlier run had finished, or pruned; they were not run again."""
     failed: tuple[FailedTrial, ...]
     wall_s: float
+    pruned: int = 0
+    """Trials that the scheduler stopped in this run."""
     left: int = 0
-    """Trials that were neither finished nor failed, because the run ended early."""
+    """Trials that neither ended nor failed, those to propose among them, because the run ended early."""
     stopped: str = ""
     """Why it ended early, and what to change; '' when it did not."""
 
     @property
     def exit_code(self) -> int:
-        """0 when every trial of the plan is done, 1 when some failed or are left."""
+        """0 when every trial of the plan is done or pruned, 1 when some failed or are left."""
         return 1 if self.failed or self.stopped else 0
 
 

@@ -23,7 +23,7 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
             "structures": dict(prepared.manifest.labels),
         },
         "totals": plan_totals(plan, declarations_for({spec.method for spec in plan.all_trials})),
-        "cells": plan_table(plan.trials),
+        "cells": plan_table(plan.trials, plan.to_propose),
         "pretraining": plan_table(plan.pretraining),
         "trials": [
             {

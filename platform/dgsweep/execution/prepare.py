@@ -17,6 +17,7 @@ from dgsweep.config.search_space import SearchSpace, default_folders, load_space
 from dgsweep.data.hashes import HashStore
 from dgsweep.data.manifest import Manifest, read_manifest
 from dgsweep.errors import ConfigError, Problems
+from dgsweep.execution.proposals import known_now
 from dgsweep.execution.ray_job import inside_ray_job
 from dgsweep.method.catalog import declarations_for, network_declarations
 from dgsweep.method.promptable.weights import known
@@ -25,6 +26,7 @@ from dgsweep.plan.existing import Existing, KnownWeights
 from dgsweep.plan.given import GivenTrial
 from dgsweep.plan.trial import Plan
 from dgsweep.records.given import read_given
+from dgsweep.records.ledger import Ledger
 from dgsweep.storage.place import AnyPath, is_remote, place, uri_problem
 from dgsweep.storage.scratch import scratch_folder
 
@@ -107,6 +109,7 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
         Existing(trials=_given_trials(config), weights=_known_weights(declared, names)),
     )
     config = config.model_copy(update={"selection": tuple(plan.config["selection"])})
+    plan = known_now(config, plan, Ledger(place(config.output)))
     return Prepared(config=config, manifest=manifest, plan=plan)
 
 

@@ -28,12 +28,14 @@ ALWAYS_SHOWN = ("arm", "source_set")
 def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
     """Outcome of a run as plain values: matrix, counts, failed trials with causes, and the command for MLflow."""
     output = prepared.config.output
-    rows, title = matrix_rows(prepared.plan, Ledger(output))
+    ledger = Ledger(output)
+    rows, title = matrix_rows(ledger.read_plan(), ledger)  # with what was proposed while the sweep ran
     return {
         "name": prepared.plan.sweep,
         "output": output,
         "run": outcome.done,
         "reused": outcome.reused,
+        "pruned": outcome.pruned,
         "failed": [failed._asdict() for failed in outcome.failed],
         "left": outcome.left,
         "stopped": outcome.stopped,

@@ -159,19 +159,20 @@ def _totals(
     prepared: Prepared, measured: dict[tuple[str, str], dict[str, Any]], resources: TrialResources
 ) -> dict[str, Any]:
     busy_s, checkpoints_mb = 0.0, 0.0
+    weights = prepared.plan.weights()
     for spec in _trained(prepared):
-        cost = measured[spec.method, spec.network]
+        cost, weight = measured[spec.method, spec.network], weights[spec.trial_id]
         split = spec.split
-        busy_s += spec.budget_steps * cost["s_per_step"]
-        busy_s += (len(split.val) + len(split.test) + len(split.target)) * cost["s_per_scored_case"]
-        checkpoints_mb += cost["checkpoint_mb"]
+        busy_s += weight * spec.budget_steps * cost["s_per_step"]
+        busy_s += weight * (len(split.val) + len(split.test) + len(split.target)) * cost["s_per_scored_case"]
+        checkpoints_mb += weight * cost["checkpoint_mb"]
     grids = {spec.preprocessing.spacing_mm: spec.preprocessing for spec in _trained(prepared)}
     cache_bytes = sum(forecast_bytes(list(prepared.manifest.cases), grid) for grid in grids.values())
     gpus = resources.workers * resources.gpus_per_worker
     return {
-        "trials": len(prepared.plan.trials),
+        "trials": sum(weights.values()),
         "at_a_time": resources.max_concurrent,
-        "wall_h": busy_s / 3600.0 / max(1, min(resources.max_concurrent, len(prepared.plan.trials))),
+        "wall_h": busy_s / 3600.0 / max(1, min(resources.max_concurrent, sum(weights.values()))),
         "gpu_hours": busy_s / 3600.0 * gpus,
         "cpu_hours": busy_s / 3600.0 * resources.workers * resources.cpus_per_worker,
         "disk_gb": cache_bytes / 1e9 + checkpoints_mb / 1e3,

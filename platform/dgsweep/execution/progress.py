@@ -47,6 +47,7 @@ class SweepProgress:
         self._heartbeat = heartbeat
         self._done = 0
         self._failed = 0
+        self._pruned = 0
         self._running: dict[str, RunningTrial] = {}
         self._lock = threading.Lock()
         self._started_s = time.monotonic()
@@ -86,6 +87,14 @@ class SweepProgress:
         text = f"stopped {trial.name if trial else trial_id}{where}"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def pruned(self, trial_id: str, cause: str) -> None:
+        """Count a trial as stopped by the scheduler, and say so."""
+        with self._lock:
+            trial = self._running.pop(trial_id, None)
+            self._pruned += 1
+        text = f"pruned  {trial.name if trial else trial_id}: {_first_line(cause)}"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Keep the view fresh, by heartbeats too, until the block ends."""
@@ -107,12 +116,13 @@ class SweepProgress:
             running = list(self._running.values())
             done = f"{self._reused + self._done}/{self._total} trials done"
             counts = f"{done}, {len(running)} running, {self._failed} failed"
+            counts += f", {self._pruned} pruned" if self._pruned else ""
             texts = [counts, *([f"about {_duration(eta)} to go"] if (eta := self._eta_s()) else [])]
         return " | ".join([*texts, *(trial.text for trial in running[:8])])
 
     def _eta_s(self) -> float:
         """Seconds to go at the pace so far; 0 while there is no pace yet or nothing is left."""
-        finished = self._done + self._failed
+        finished = self._done + self._failed + self._pruned
         work = finished + sum(trial.fraction for trial in self._running.values())
         left = self._total - self._reused - work
         return (time.monotonic() - self._started_s) * left / work if work > 0 else 0.0
@@ -123,7 +133,7 @@ class SweepProgress:
                 self.update(trial_id, self._heartbeat(trial_id))
             if self._bars:
                 with self._lock:
-                    self._bars.show(self._running, self._reused + self._done + self._failed, self._total)
+                    self._bars.show(self._running, self._reused + self._done + self._failed + self._pruned, self._total)
                     self._bars.caption(f"{self._failed} failed, about {_duration(self._eta_s())} to go")
             elif time.monotonic() - self._last_line_s >= LINE_EVERY_S:
                 self._last_line_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""A sign of life every few seconds from a thread, so that a long step is not taken for a dead worker."""
+"""A thread beside the training: a sign of life every few seconds, and a look whether the driver stopped the trial."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from dgsweep.errors import TrialStoppedError
+from dgsweep.errors import TrialPrunedError, TrialStoppedError
 from dgsweep.execution.attempt import Attempt
 from dgsweep.execution.caps import Holding
 from dgsweep.records.ledger import Ledger
@@ -15,6 +15,7 @@ from dgsweep.records.steering import TrialCost, read_cost, stop_request, write_c
 from dgsweep.storage.files import StorageError
 
 INTERVAL_S = 5.0
+WATCH_S = 1.0
 ASKED = "the sweep was asked to stop"
 UNWRITABLE = (OSError, StorageError)
 """A full disk may find room, and an object store that does not answer may do so next time."""
@@ -26,20 +27,30 @@ class Pulse:
     Args:
         ledger: where to.
         trial_id: whose.
-        beats: False makes it write nothing (workers other than the first).
+        beats: False makes it silent and blind (workers other than the first).
         attempt: whether this worker is still the one that runs the trial.
         holding: what the trial holds, for its cost.
+        watches: Look every second whether the trial was pruned.
     """
 
-    def __init__(self, ledger: Ledger, trial_id: str, *, beats: bool, attempt: Attempt, holding: Holding) -> None:
-        self._ledger, self._trial_id, self._beats, self._holding = ledger, trial_id, beats, holding
+    def __init__(
+        self,
+        ledger: Ledger,
+        trial_id: str,
+        *,
+        beats: bool,
+        attempt: Attempt,
+        holding: Holding,
+        watches: bool = False,
+    ) -> None:
+        self._ledger, self._trial_id, self._holding = ledger, trial_id, holding
+        self._beats, self._watches = beats, watches
         self._attempt, self._taken_over = attempt, False
         self._progress: dict[str, Any] = {"phase": "start"}
-        self._over = threading.Event()
-        self._asked = threading.Event()
+        self._over, self._asked, self._pruned = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
         self._started_s = time.monotonic()
-        self._steps = 0
+        self._steps, self._step = 0, -1
         self._before = TrialCost()
 
     def __enter__(self) -> Self:
@@ -65,12 +76,21 @@ class Pulse:
     def update(self, progress: Mapping[str, Any]) -> None:
         """Replace what the next heartbeat says."""
         self._progress = dict(progress)
+        if progress.get("phase") == "train":
+            self._advance(int(progress.get("step", self._step)))
 
     def step(self, step: int) -> None:
-        """Note a finished step; TrialFailedError when another worker took the trial over."""
+        """Note a finished step.
+
+        Raises:
+            TrialPrunedError: The driver has stopped the trial.
+            TrialFailedError: Another worker took the trial over.
+        """
+        self._advance(step)
         if self._taken_over:
             self._attempt.require_current()
-        self._steps += 1
+        if self._pruned.is_set():
+            raise TrialPrunedError
         self._progress = {**self._progress, "phase": "train", "step": step}
 
     def stopping(self) -> str:
@@ -78,14 +98,33 @@ class Pulse:
         return ASKED if self._asked.is_set() else ""
 
     def _beat(self) -> None:
-        while not self._over.wait(INTERVAL_S):
-            if self._attempt.is_over():
-                self._taken_over = True
+        looks, apart = 0, round(INTERVAL_S / WATCH_S) if self._watches else 1
+        while not self._over.wait(WATCH_S if self._watches else INTERVAL_S):
+            looks += 1
+            if self._is_pruned() or (looks % apart == 0 and self._is_lost()):
                 return
+            if looks % apart:
+                continue
             with suppress(*UNWRITABLE):
                 self._look()
                 self._ledger.heartbeat(self._trial_id, self._progress)
                 self._count()
+
+    def _is_pruned(self) -> bool:
+        with suppress(*UNWRITABLE):
+            if self._watches and self._ledger.is_pruned(self._trial_id):
+                self._is_lost()  # who lost the trial must not write its last checkpoint either
+                self._pruned.set()
+        return self._pruned.is_set()
+
+    def _is_lost(self) -> bool:
+        self._taken_over = self._attempt.is_over()
+        return self._taken_over
+
+    def _advance(self, step: int) -> None:
+        """Count a step once, whether it was told by a report, by its end, or by both."""
+        self._steps += step != self._step
+        self._step = step
 
     def _look(self) -> None:
         if stop_request(self._ledger.files):

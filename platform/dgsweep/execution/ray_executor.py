@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import Any
@@ -18,9 +18,8 @@ import ray
 from ray import tune
 
 from dgsweep.execution.cluster import living_nodes
-from dgsweep.execution.events import Listener, Run
+from dgsweep.execution.events import Listener, Run, Work
 from dgsweep.execution.gate import Gate, OpenGate
-from dgsweep.execution.job import TrialJob
 from dgsweep.execution.plan_order import PlanOrder, Room
 from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
 from dgsweep.execution.resources import TrialResources, as_node, concurrent_trials
@@ -42,42 +41,42 @@ TUNE_ENVIRONMENT = {
 }
 
 
-def run_on_ray(
-    jobs: Sequence[TrialJob], schedule: RaySchedule, *, run: Run, listener: Listener, gate: Gate | None = None
-) -> None:
+def run_on_ray(work: Work, schedule: RaySchedule, *, run: Run, listener: Listener, gate: Gate | None = None) -> None:
     """Run every job on the Ray that this process is connected to, as many at a time as fit beside what runs there.
 
     Args:
-        jobs: Trials in plan order, which is the order in which they start.
+        work: Trials in plan order, which is the order in which they start, and those that are proposed as others end.
         schedule: Resources, failure policy and Ray's storage.
         run: Runs one trial on every rank; it must survive pickling.
         listener: Told of every start, report and end.
         gate: Says before each trial whether it may start.
     """
-    if not jobs:
+    if not work:
         return
     # A new folder every time: Train silently resumes from what it finds under the name of an older run.
     folder = schedule.storage / f"{time.time_ns():x}"
     schedule.storage.mkdir(parents=True, exist_ok=True)
     schedule.storage.chmod(OWNER_ONLY)  # what Ray pickles there is nobody else's to read, still less to write
-    by_id = {job.spec["trial_id"]: job for job in jobs}
-    shipment = Shipment(jobs=by_id, run=run, schedule=replace(schedule, storage=folder))
+    by_id = {job.spec["trial_id"]: job for job in (*work.templates.values(), *work.jobs)}
+    templates = {cell: job.spec["trial_id"] for cell, job in work.templates.items()}
+    shipment = Shipment(jobs=by_id, templates=templates, run=run, schedule=replace(schedule, storage=folder))
     # Ray prints what it wants the driver to know on standard output, which belongs to the command's own answer.
     with _environment(TUNE_ENVIRONMENT), _silent("ray.tune"), redirect_stdout(sys.stderr):
         try:
-            _tuner(shipment, listener, gate or OpenGate()).fit()
+            _tuner(work, shipment, listener, gate or OpenGate()).fit()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tuner(shipment: Shipment, listener: Listener, gate: Gate) -> tune.Tuner:
+def _tuner(work: Work, shipment: Shipment, listener: Listener, gate: Gate) -> tune.Tuner:
     schedule = shipment.schedule
-    order = PlanOrder(list(shipment.jobs), gate, _room(schedule.resources))
+    planned = [job.spec["trial_id"] for job in work.jobs]
+    order = PlanOrder(planned, gate, _room(schedule.resources), more=lambda: _proposed(work, shipment))
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(tune_trial, shipment=shipment), NO_PROCESSOR),
         tune_config=tune.TuneConfig(
             search_alg=order,
-            num_samples=len(shipment.jobs),
+            num_samples=-1,  # until the search algorithm says that there is no more
             reuse_actors=True,
             trial_name_creator=_trial_id,
             trial_dirname_creator=_trial_id,
@@ -91,6 +90,11 @@ def _tuner(shipment: Shipment, listener: Listener, gate: Gate) -> tune.Tuner:
             failure_config=tune.FailureConfig(max_failures=PLATFORM_FAILURES),
         ),
     )
+
+
+def _proposed(work: Work, shipment: Shipment) -> dict[str, str] | None:
+    job = work.more()
+    return None if job is None else shipment.config(job)
 
 
 def _room(resources: TrialResources) -> Room:
@@ -141,7 +145,11 @@ class _Relay(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Tell what a trial reports, or keep why it died until its end."""
+        """Tell what a trial reports, or keep why it died until its end.
+
+        A trial that the listener stops ends by itself, which frees its workers in order: stopped by Tune, its group
+        stayed where it was, and the trial that was to take over the actor never ran (measured).
+        """
         self._order.placed(_trial_id(trial))
         if cause := result.get(DIED):
             self._died[_trial_id(trial)] = cause

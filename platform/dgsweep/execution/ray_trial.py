@@ -1,9 +1,10 @@
 """One trial on Ray: the Tune part that drives it, and the Train part that runs on every rank."""
 
+import json
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import ray.train
 import ray.train.torch
 from ray import tune
 
-from dgsweep.errors import Problem, ResourceError, TrialFailedError, TrialStoppedError
+from dgsweep.errors import Problem, ResourceError, TrialFailedError, TrialPrunedError, TrialStoppedError
 from dgsweep.execution.attempt import SUPERSEDED
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
@@ -52,48 +53,63 @@ class Shipment:
     """What travels to the trial actors, once, through the object store."""
 
     jobs: Mapping[str, TrialJob]
+    templates: Mapping[str, str]
+    """cell id -> key in `jobs` of a job that those proposed later differ little from."""
     run: Run
     schedule: RaySchedule
+
+    def config(self, job: TrialJob) -> dict[str, str]:
+        """What a trial that was proposed later is told of its job: where it differs from the template of its cell."""
+        template = self.jobs[self.templates[job.spec["cell_id"]]].spec
+        change = {name: value for name, value in job.spec.items() if template.get(name) != value}
+        return {"trial_id": job.spec["trial_id"], "template": template["trial_id"], "change": json.dumps(change)}
+
+    def job(self, config: Mapping[str, str]) -> TrialJob:
+        """Inverse of `config`; the id alone names a job that was planned."""
+        if "template" not in config:
+            return self.jobs[config["trial_id"]]
+        template = self.jobs[config["template"]]
+        return replace(template, spec={**template.spec, **json.loads(config["change"])})
 
 
 def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:
     """Start the Train worker group of one trial and wait for it. Runs in Tune's actor, which holds no processor."""
     os.environ.update(TRAIN_ENVIRONMENT)
-    trial_id = config["trial_id"]
+    job = shipment.job(config)
     for group in count():
-        before = _kept(trial_id, shipment)
+        before = _kept(job)
         try:
             with reports_forwarded() as forward:
-                _trainer(trial_id, shipment, group, forward).fit()
+                _trainer(job, shipment, group, forward).fit()
         except ray.train.WorkerGroupError as failure:
             # Days of work on nodes that come and go are no reason to give up, as long as each time gets further.
-            if _kept(trial_id, shipment) > before:
+            if _kept(job) > before:
                 continue
             # Train has already tried again; raising would make Tune start over, so the driver is told instead.
             tune.report({DIED: _cause(failure)})
         return
 
 
-def _kept(trial_id: str, shipment: Shipment) -> float:
+def _kept(job: TrialJob) -> float:
     """When the trial last kept something from which it can go on (checkpoint or scores); 0 when it never did."""
-    folder = Ledger(shipment.jobs[trial_id].output).paths(trial_id).checkpoint
+    folder = Ledger(job.output).paths(job.spec["trial_id"]).checkpoint
     if not folder.is_dir():
         return 0.0
     return max((file.stat().st_mtime for file in folder.glob("[!.]*")), default=0.0)
 
 
-def _trainer(trial_id: str, shipment: Shipment, group: int, forward: Forward) -> ray.train.torch.TorchTrainer:
+def _trainer(job: TrialJob, shipment: Shipment, group: int, forward: Forward) -> ray.train.torch.TorchTrainer:
     schedule, resources = shipment.schedule, shipment.schedule.resources
     return ray.train.torch.TorchTrainer(
         train_loop,
-        train_loop_config={"job": shipment.jobs[trial_id], "run": shipment.run, "sweep": schedule.sweep},
+        train_loop_config={"job": job, "run": shipment.run, "sweep": schedule.sweep},
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=_worker_resources(resources),
         ),
         run_config=ray.train.RunConfig(
-            name=f"{schedule.sweep}-{trial_id}-{group}",
+            name=f"{schedule.sweep}-{job.spec['trial_id']}-{group}",
             storage_path=str(schedule.storage / "train"),
             callbacks=[forward],
             failure_config=ray.train.FailureConfig(max_failures=schedule.max_failures),
@@ -122,10 +138,10 @@ def _one_line(error: BaseException) -> str:
 def train_loop(config: Mapping[str, Any]) -> None:
     """Run the trial on this rank. Runs in a Train worker.
 
-    A trial that failed by itself has told the ledger, and to do it again would fail again: with one rank this just
-    returns. With several, or where the ledger could not be written, the error is passed on, since the others may wait
-    for this rank in a collective; Train then stops all of them, and the group that it starts again finds the failure
-    in the ledger and returns.
+    A trial that failed by itself, or was pruned, stands so in the ledger, and to do it again would end alike: with one
+    rank this just returns. With several, or where the ledger could not be written, the error is passed on, since the
+    others may wait for this rank in a collective; Train then stops all of them, and the group that it starts again
+    finds the note in the ledger and returns.
     """
     job: TrialJob = config["job"]
     run: Run = config["run"]
@@ -134,9 +150,9 @@ def train_loop(config: Mapping[str, Any]) -> None:
         return
     context = ray.train.get_context()
     link = WorkerLink(
-        rank=context.get_world_rank(), world_size=context.get_world_size(), report=_report, own_process=True
+        rank=context.get_world_rank(), world_size=context.get_world_size(), report=_reporter(job), own_process=True
     )
-    _report({PLACED: 1})
+    ray.train.report({PLACED: 1})
     try:
         _take_device(job)
         run(job, link)
@@ -178,5 +194,13 @@ def _take_device(job: TrialJob) -> None:
             torch.cuda.set_per_process_memory_fraction(job.gpus, device)
 
 
-def _report(values: Mapping[str, float | int | str]) -> None:
-    ray.train.report(dict(values))
+def _reporter(job: TrialJob) -> Callable[[Mapping[str, float | int | str]], None]:
+    """Reports go to the driver, whose answer is in the ledger by the next report (and for a real trial, sooner)."""
+    ledger, trial_id = Ledger(job.output), job.spec["trial_id"]
+
+    def report(values: Mapping[str, float | int | str]) -> None:
+        if job.prunable and values.get("phase") == "train" and ledger.is_pruned(trial_id):
+            raise TrialPrunedError
+        ray.train.report(dict(values))
+
+    return report

@@ -16,6 +16,8 @@ HOUR_S = 3600.0
 UNPLANNED = "not in the plan"
 """Trials of earlier versions of the sweep file, whose cost was paid too."""
 OPEN = ("planned", "running", "stale")
+TO_PROPOSE = "to propose"
+"""Trials of searched cells that nobody has proposed yet: they are counted, and have no row."""
 
 
 def sweep_status(ledger: Ledger, plan: Plan | None = None) -> dict[str, Any]:
@@ -35,11 +37,14 @@ def sweep_status(ledger: Ledger, plan: Plan | None = None) -> dict[str, Any]:
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["state"]] = counts.get(row["state"], 0) + 1
+    to_propose = sum(plan.to_propose.values())
+    if to_propose:
+        counts[TO_PROPOSE] = to_propose
     return {
         "output": str(ledger.output),
         "counts": counts,
         "driver": driver_state(ledger.files),
-        "eta_s": _eta_s(rows),
+        "eta_s": _eta_s(rows, to_propose),
         "cost": _spent(plan.all_trials, rows, costs),
         "trials": rows,
     }
@@ -84,14 +89,17 @@ def _cost_columns(cost: TrialCost) -> dict[str, Any]:
     }
 
 
-def _eta_s(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds to go at as many trials at a time as run now; None while none runs or none tells how long one takes."""
+def _eta_s(rows: Sequence[Mapping[str, Any]], to_propose: int) -> float | None:
+    """Seconds to go at as many trials at a time as run now; None while none runs or none tells how long one takes.
+
+    Where a scheduler stops trials it is less.
+    """
     running = [row for row in rows if row["state"] == "running"]
     pace_s = _seconds_a_trial(rows)
     if not running or pace_s is None:
         return None
-    left = sum(1.0 - min(1.0, row["step"] / max(1, row["steps"])) for row in rows if row["state"] in OPEN)
-    return left * pace_s / len(running)
+    shares = (1.0 - min(1.0, row["step"] / max(1, row["steps"])) for row in rows if row["state"] in OPEN)
+    return (sum(shares) + to_propose) * pace_s / len(running)
 
 
 def _seconds_a_trial(rows: Sequence[Mapping[str, Any]]) -> float | None:

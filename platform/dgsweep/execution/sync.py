@@ -3,9 +3,9 @@
 from dgsweep.analysis.selection import select
 from dgsweep.config.secrets import without_password
 from dgsweep.errors import DgsweepError
+from dgsweep.execution.settled import settled
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
-from dgsweep.records.state import TrialState
 
 
 def sync_mlflow(ledger: Ledger, uri: str | None = None) -> None:
@@ -27,5 +27,6 @@ def sync_mlflow(ledger: Ledger, uri: str | None = None) -> None:
     selected = {rule: select(rule, plan, cases, curves) for rule in plan.config["selection"]}
     if not view.sync(plan, ledger, selected):
         raise DgsweepError(f"MLflow at {without_password(uri)} is not up to date; try again when it answers")
-    done = all(ledger.state(spec) is TrialState.DONE for spec in plan.trials)
+    over = all(state in settled(plan) for state in ledger.each(ledger.state, plan.trials))
+    done = over and not any(plan.to_propose.values())
     view.finish("FINISHED" if done else "FAILED")

@@ -1,12 +1,13 @@
 """The driver's book-keeper: every event of a trial goes to the progress view, the ledger's failures and MLflow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from dgsweep.execution.events import Report
 from dgsweep.execution.guard import hang_cause
 from dgsweep.execution.outcome import FailedTrial
 from dgsweep.execution.progress import SweepProgress
+from dgsweep.execution.search import Search
 from dgsweep.execution.watch import SweepWatch
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.ledger import Ledger
@@ -24,22 +25,40 @@ class SweepTracker:
         specs: Sequence[TrialSpec],
         *,
         ledger: Ledger,
+        search: Search,
         view: MlflowView,
         progress: SweepProgress,
         watch: SweepWatch,
     ) -> None:
-        self._specs: Mapping[str, TrialSpec] = {spec.trial_id: spec for spec in specs}
+        self._specs = {spec.trial_id: spec for spec in specs}
         self._ledger = ledger
+        self._search = search
         self._view = view
         self._progress = progress
         self._watch = watch
         self._done: list[str] = []
+        self._pruned: list[str] = []
         self._failed: list[FailedTrial] = []
 
     @property
     def done(self) -> int:
         """Trials that finished."""
         return len(self._done)
+
+    @property
+    def pruned(self) -> int:
+        """Trials that the scheduler stopped."""
+        return len(self._pruned)
+
+    @property
+    def left(self) -> int:
+        """Trials that it knows of and that neither ended nor failed."""
+        return len(self._specs) - len(self._done) - len(self._pruned) - len(self._failed)
+
+    def expect(self, spec: TrialSpec) -> None:
+        """Take note of a trial that was proposed just now."""
+        self._specs[spec.trial_id] = spec
+        self._watch.expect(spec)
 
     @property
     def failed(self) -> tuple[FailedTrial, ...]:
@@ -53,8 +72,8 @@ class SweepTracker:
         self._progress.started(trial_id, spec.full_name)
         self._view.trial_started(spec)
 
-    def reported(self, trial_id: str, report: Report) -> None:
-        """Show how far a trial is, and hand its curve to MLflow."""
+    def reported(self, trial_id: str, report: Report) -> bool:
+        """Show how far a trial is, hand its curve to MLflow, and tell whether the trial is to be stopped."""
         self._progress.update(trial_id, report)
         values = {
             name.removeprefix(METRIC_PREFIX): float(value)
@@ -63,26 +82,41 @@ class SweepTracker:
         }
         if values:
             self._view.curve(self._specs[trial_id], int(report["step"]), values)
+        cause = self._search.stops(self._specs[trial_id], report)
+        if cause:
+            step, wall_s = int(report["step"]), float(report.get("wall_s", 0.0))
+            self._ledger.prune(trial_id, cause, step=step, wall_s=wall_s)
+        return bool(cause)
 
     def finished(self, trial_id: str, cause: str) -> None:
-        """Note the end of a trial: done when the ledger says so, stopped when it was asked to, failed otherwise."""
+        """Note the end of a trial: done or pruned when the ledger says so, stopped when asked to, failed otherwise."""
         spec = self._specs[trial_id]
         status = self._ledger.status(spec)
         self._watch.finished(trial_id, done=status.state is TrialState.DONE)
+        self._search.ended(spec)
         if status.state is TrialState.DONE:
             self._done.append(trial_id)
             self._progress.finished(trial_id)
             self._view.trial_done(spec, self._ledger)
             return
-        told, stopping = str(self._ledger.failure(trial_id).get("cause", "")), self._watch.stopping
-        if not told and stopping:
+        if status.state is TrialState.PRUNED:
+            self._pruned.append(trial_id)
+            self._progress.pruned(trial_id, status.cause)
+            self._view.trial_pruned(spec, status.cause)
+            return
+        told = str(self._ledger.failure(trial_id).get("cause", ""))
+        if not told and self._watch.stopping:
             self._progress.stopped(trial_id)
             return
-        if not told:
-            hung, where = hang_cause(self._ledger.paths(trial_id))
-            told = hung or cause or f"it ended without a record ({status.cause or status.state})"
-            with suppress(OSError):  # a full disk must not end the sweep: the cause is told at its end, too
-                self._ledger.fail(trial_id, told, "hung" if hung else "died", where)
+        told = told or self._note_death(spec, cause or f"it ended without a record ({status.cause or status.state})")
         self._failed.append(FailedTrial(trial_id, spec.full_name, told))
         self._progress.finished(trial_id, cause=told)
         self._view.trial_failed(spec, told)
+
+    def _note_death(self, spec: TrialSpec, seen: str) -> str:
+        """Write down, and give, why a trial ended that could not say so itself: it hung, or what was `seen` of it."""
+        hung, where = hang_cause(self._ledger.paths(spec.trial_id))
+        told = hung or seen
+        with suppress(OSError):  # a full disk must not end the sweep: the cause is told at its end, too
+            self._ledger.fail(spec.trial_id, told, "hung" if hung else "died", where)
+        return told

@@ -53,7 +53,7 @@ class SweepWatch:
     """
 
     def __init__(self, config: SweepConfig, ledger: Ledger, specs: Sequence[TrialSpec]) -> None:
-        self._config, self._ledger, self._specs = config, ledger, specs
+        self._config, self._ledger, self._specs = config, ledger, list(specs)
         self._started_s = time.monotonic()
         self._since = utc_now()
         self._ending: Ending | None = None
@@ -92,8 +92,15 @@ class SweepWatch:
         if full := self._full_disk():
             raise ResourceError("the disk is too small:", [Problem(where="output", found=full, fix="make room")])
         if self._caps or self._config.budget.max_wall_h:
-            done = [spec.trial_id for spec in self._specs if self._ledger.state(spec) is TrialState.DONE]
+            states = zip(self._specs, self._ledger.each(self._ledger.state, self._specs), strict=True)
+            done = [spec.trial_id for spec, state in states if state is TrialState.DONE]
             self._spending = Spending(self._specs, done, all_costs(self._ledger))
+
+    def expect(self, spec: TrialSpec) -> None:
+        """Take note of a trial that was proposed just now: caps hold for it, too."""
+        with self._lock:
+            self._specs.append(spec)
+            self._spending.expect(spec)
 
     def started(self, trial_id: str) -> None:
         """Note that a trial runs."""

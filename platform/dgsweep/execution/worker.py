@@ -13,7 +13,7 @@ import SimpleITK
 import torch
 
 from dgsweep.data.cache import CachedCase, PreprocessCache
-from dgsweep.errors import TrialFailedError, TrialStoppedError
+from dgsweep.errors import TrialFailedError, TrialPrunedError, TrialStoppedError
 from dgsweep.execution.attempt import SUPERSEDED, Attempt
 from dgsweep.execution.caps import Holding
 from dgsweep.execution.disk import in_words
@@ -32,6 +32,7 @@ from dgsweep.records.provenance import collect
 from dgsweep.storage.files import exists, make_folder
 from dgsweep.storage.place import AnyPath, place
 from dgsweep.training.checkpoint import FINAL
+from dgsweep.training.curves import Curves
 from dgsweep.training.loop import Training, TrainTask, load_trained
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.scoring import Row, ScoreTask, score_cases, score_tasks
@@ -43,6 +44,7 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
 
     Raises:
         TrialFailedError: the trial failed; the ledger holds the cause.
+        TrialPrunedError: the scheduler stopped it.
         TrialStoppedError: it was asked to stop, and did so at a checkpoint.
     """
     spec = TrialSpec.from_json(job.spec)
@@ -55,10 +57,10 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
         _require_progress(ledger, spec)
         with (
             Guard(paths, link.rank, job.hang_timeout_s, active=link.own_process) as guard,
-            Pulse(ledger, spec.trial_id, beats=link.rank == 0, attempt=attempt, holding=_holding(job, link)) as pulse,
+            _pulse(job, link, ledger, attempt) as pulse,
         ):
             _run(spec, ledger, job, _runtime(job, link, pulse, guard), attempt)
-    except (TrialStoppedError, OutOfMemoryRestartError):
+    except (TrialPrunedError, TrialStoppedError, OutOfMemoryRestartError):  # who decided it has noted it
         raise
     except TrialFailedError as failure:
         if failure.kind != SUPERSEDED:
@@ -77,14 +79,20 @@ def _failed(ledger: Ledger, spec: TrialSpec, cause: str, kind: str) -> TrialFail
     return TrialFailedError(cause, kind=kind)
 
 
-def _holding(job: TrialJob, link: WorkerLink) -> Holding:
-    return Holding(cores=job.threads * link.world_size, gpus=job.gpus * link.world_size)
+def _pulse(job: TrialJob, link: WorkerLink, ledger: Ledger, attempt: Attempt) -> Pulse:
+    holding = Holding(cores=job.threads * link.world_size, gpus=job.gpus * link.world_size)
+    beats = link.rank == 0
+    return Pulse(ledger, job.spec["trial_id"], beats=beats, attempt=attempt, holding=holding, watches=job.prunable)
 
 
 def _note(ledger: Ledger, spec: TrialSpec, cause: str, kind: str, trace: str = "") -> None:
-    """Write the failure down; on a disk that is full the error that is raised must tell it."""
+    """Write the failure down; on a disk that is full the error that is raised must tell it.
+
+    A trial that broke on its way out stays pruned.
+    """
     with suppress(OSError):
-        ledger.fail(spec.trial_id, cause, kind, trace)
+        if not ledger.is_pruned(spec.trial_id):
+            ledger.fail(spec.trial_id, cause, kind, trace)
 
 
 def _pin_threads(threads: int) -> None:
@@ -150,6 +158,7 @@ def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -
         checkpoints=paths.checkpoint,
         start=_start(spec, ledger),
         runtime=runtime,
+        keep_curves=lambda curves: _keep_curves(curves, spec, ledger),
     )
     return train_within_memory(task, paths.micro_batches)
 
@@ -248,13 +257,17 @@ def _record(training: Training, rows: list[dict[str, Any]], spec: TrialSpec, led
     for flag in ("distance_penalised", "empty_prediction", "empty_reference"):
         cases[flag] = cases[flag].astype(bool)
     ledger.write_cases(spec.trial_id, cases)
-    ledger.write_curves(spec.trial_id, pd.DataFrame(training.curves.rows, columns=list(CURVE_COLUMNS)))
+    _keep_curves(training.curves, spec, ledger)
     paths = ledger.paths(spec.trial_id)
     memory = memory_provenance(paths.micro_batches, training)
     ledger.write_provenance(spec.trial_id, {**collect(started_at=started), **_costs(training), **memory})
     remove_unwanted_predictions(paths.predictions, cases, spec.output_keep)
     ledger.finish(spec.trial_id, spec)
     PartialScores.clear(paths.checkpoint)
+
+
+def _keep_curves(curves: Curves, spec: TrialSpec, ledger: Ledger) -> None:
+    ledger.write_curves(spec.trial_id, pd.DataFrame(curves.rows, columns=list(CURVE_COLUMNS)))
 
 
 def _costs(training: Training) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from dgsweep.plan.draws import MethodEntry, method_entries
 from dgsweep.plan.existing import Existing
 from dgsweep.plan.given import GivenStart, strangers, unfit_start
 from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem
-from dgsweep.plan.group import Group, group_trials, starts_of
+from dgsweep.plan.group import Group, group_searches, group_trials, starts_of
 from dgsweep.plan.hyperparameters import resolve_values
 from dgsweep.plan.needs import Terms, refusal_reason
 from dgsweep.plan.pretrain import Start
 from dgsweep.plan.protocol import domain_splits, group_domains
 from dgsweep.plan.recipe import resolved_training
 from dgsweep.plan.rows import SourceRow, WantedImages, source_rows, usable_selection
+from dgsweep.plan.search import CellSearch
 from dgsweep.plan.split import assign_roles
 from dgsweep.plan.trial import Plan, Refusal, TrialSpec
 from dgsweep.plan.zero_shot import check_protocols, check_weights, zero_shot_trials
@@ -69,10 +70,10 @@ def build_plan(
     rows = source_rows(config, splits, domains, roles=roles, images=images, problems=problems, notes=notes)
     problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     config = usable_selection(config, rows)
-    notes += _test_time_notes(entries)
+    notes += [*_test_time_notes(entries), *_search_notes(config)]
     patients = {case.case_id: case.patient_id for case in cases}
     notes += _stranger_notes(entries, patients)
-    planned, first, refusals = _trials(config, labels, rows, entries, backbones, patients)
+    planned, searches, first, refusals = _trials(config, labels, rows, entries, backbones, patients)
     planned = [*planned, *zero_shot_trials(config, labels, rows, entries, existing.weights, planned)]
     _check_not_all_refused(config, planned, refusals)
     return Plan(
@@ -84,6 +85,7 @@ def build_plan(
         notes=tuple(dict.fromkeys(notes)),
         version=dgsweep.__version__,
         splits={str(fold): dict(patients) for fold, patients in roles.items()},
+        searches=tuple(searches),
     )
 
 
@@ -106,6 +108,14 @@ def _test_time_notes(entries: Sequence[MethodEntry]) -> list[str]:
         return []
     verb = "change" if len(names) > 1 else "changes"
     return [f"{', '.join(names)} {verb} the network for each test case, from its image alone; other methods do not"]
+
+
+def _search_notes(config: SweepConfig) -> list[str]:
+    """What a scheduler that never stops anything should have said before the sweep."""
+    first = config.search.min_steps or int(resolved_training(config.training, config.budget.steps)["eval_every"])
+    if config.search.scheduler != "asha" or config.search.trials == 1 or first < config.budget.steps:
+        return []
+    return [f"search.scheduler: asha stops nothing, because its first rung ({first} steps) is the whole budget"]
 
 
 def _check_inputs(cases: Sequence[CaseInfo], labels: Mapping[str, int], problems: Problems) -> None:
@@ -149,9 +159,10 @@ def _trials(
     entries: Sequence[MethodEntry],
     backbones: Sequence[NetworkEntry],
     patients: Mapping[str, str],
-) -> tuple[list[TrialSpec], list[TrialSpec], list[Refusal]]:
-    """Trials in the order of running (defaults first, methods alike), what they start from, and what was refused."""
+) -> tuple[list[TrialSpec], list[CellSearch], list[TrialSpec], list[Refusal]]:
+    """Trials in the order of running (defaults first, methods alike), searches, what they start from, refusals."""
     specs: list[TrialSpec] = []
+    searches: list[CellSearch] = []
     first: dict[str, TrialSpec] = {}
     refusals: dict[tuple[str, ...], Refusal] = {}
     resolved = resolved_training(config.training, config.budget.steps)
@@ -172,10 +183,12 @@ def _trials(
             group = Group(config=config, labels=labels, row=row, method=entry, network=network)
             starts = starts_of(group)
             first |= {start.trial_id: start for start in starts.values()}
-            specs += group_trials(group, starts)
+            members = list(group_trials(group, starts))
+            specs += members
+            searches += group_searches(group, members, starts)
     seeds = {seed: position for position, seed in enumerate(config.seeds)}
     specs.sort(key=lambda spec: (spec.trial, seeds[spec.seed], spec.fold))
-    return specs, list(first.values()), list(refusals.values())
+    return specs, searches, list(first.values()), list(refusals.values())
 
 
 def _is_trained(entry: MethodEntry) -> bool:

@@ -1,7 +1,7 @@
 """The trials of one method: trial 0 is its defaults, the others vary hyperparameters and the training recipe."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from dgsweep.plan.given import GivenStart, GivenTrial
 from dgsweep.plan.hyperparameters import check_space, resolve_values
 from dgsweep.plan.pretrain import Start, start_of
 from dgsweep.plan.recipe import resolved_training
+from dgsweep.plan.search import space_document, trials_of
 from dgsweep.plan.trial import canonical_json
 
 
@@ -40,6 +41,10 @@ class MethodEntry:
     """What its network starts from."""
     prompts: tuple[str, ...] | None = None
     """Prompt protocols of its own, instead of the sweep's."""
+    space: Mapping[str, str] = field(default_factory=dict)
+    """Where further trials are proposed from while the sweep runs; {} where every trial is planned."""
+    trials: int = 1
+    """Of each of its cells, those that are proposed later too."""
 
 
 def method_entries(
@@ -106,12 +111,31 @@ def _entry(
     known = {name for name in free.distributions if name.startswith(TRAINING_PREFIX) or name in fixed}
     rows = [{name: row[name] for name in row if name in known} for row in _rows(config, free, declaration.name)]
     draws = _distinct(
-        [_trial_draw(config, declaration, {**wanted.hp, **row}, index, problems) for index, row in enumerate(rows)]
+        [trial_draw(config, declaration, {**wanted.hp, **row}, index, problems) for index, row in enumerate(rows)]
     )
-    _note_missing(config, free, declaration.name, len(draws), notes)
+    document = _proposed_space(config, free, known, declaration)
+    count = trials_of(document, config.search.trials, draws[0].hp, draws[0].training) if document else len(draws)
+    drawn_from = free if document or config.search.sampler != "optuna" else SearchSpace(method=declaration.name)
+    _note_missing(config, drawn_from, declaration.name, count, notes)
     variant = wanted.variant or _default_variant(declaration)
     unlabelled = _unlabelled(config, wanted, declaration, where, problems)
-    return MethodEntry(declaration=declaration, variant=variant, unlabelled=unlabelled, draws=tuple(draws))
+    return MethodEntry(
+        declaration=declaration,
+        variant=variant,
+        unlabelled=unlabelled,
+        draws=tuple(draws),
+        space=document,
+        trials=count,
+    )
+
+
+def _proposed_space(
+    config: SweepConfig, free: SearchSpace, known: Collection[str], declaration: MethodDeclaration
+) -> dict[str, str]:
+    """What is searched while the sweep runs: nothing under the other samplers, nor of a method that is not trained."""
+    if config.search.sampler != "optuna" or config.search.trials == 1 or not declaration.requires.trainable:
+        return {}
+    return space_document(replace(free, distributions={k: v for k, v in free.distributions.items() if k in known}))
 
 
 def _unlabelled(
@@ -142,12 +166,15 @@ def _without_fixed(space: SearchSpace, fixed: Mapping[str, Any]) -> SearchSpace:
 def _rows(config: SweepConfig, space: SearchSpace, method: str) -> Sequence[Mapping[str, Any]]:
     if config.search.sampler == "grid":
         return grid(space, config.search.trials)
+    if config.search.sampler == "optuna":
+        return [{}]
     return [draw(space, method, index) for index in range(config.search.trials if space.distributions else 1)]
 
 
-def _trial_draw(
+def trial_draw(
     config: SweepConfig, declaration: MethodDeclaration, values: Mapping[str, Any], index: int, problems: Problems
 ) -> TrialDraw:
+    """One trial from values of hyperparameters and of `training.<field>`; what is not allowed goes to `problems`."""
     recipe = {name.removeprefix(TRAINING_PREFIX): v for name, v in values.items() if name.startswith(TRAINING_PREFIX)}
     own = {name: v for name, v in values.items() if not name.startswith(TRAINING_PREFIX)}
     hp = resolve_values(

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from dgsweep.errors import PlanError, Problem
+from dgsweep.plan.search import CellSearch
 from dgsweep.plan.trial import Plan, Refusal, Split, TrialSpec, content_id
 from dgsweep.storage.files import read_bytes, write_bytes
 from dgsweep.storage.place import AnyPath
@@ -34,6 +35,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "splits": {fold: dict(roles) for fold, roles in plan.splits.items()},
         "cases": shared,
         "pretraining": first,
+        **({"searches": [asdict(search) for search in plan.searches]} if plan.searches else {}),
         "trials": trials,
     }
 
@@ -63,6 +65,7 @@ def plan_from_json(plain: Mapping[str, Any]) -> Plan:
         notes=tuple(plain["notes"]),
         version=plain["version"],
         splits=plain["splits"],
+        searches=tuple(CellSearch(**search) for search in plain.get("searches", ())),
     )
 
 

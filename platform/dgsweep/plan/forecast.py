@@ -7,15 +7,18 @@ from dgsweep.config.declaration import MethodDeclaration
 from dgsweep.plan.trial import Plan, TrialSpec
 
 
-def plan_table(trials: Sequence[TrialSpec]) -> list[dict[str, Any]]:
-    """One row a cell, in the order of running: what it is, how many trials, and how many cases play which role."""
+def plan_table(trials: Sequence[TrialSpec], to_propose: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
+    """One row a cell, in the order of running: what it is, how many trials, and how many cases play which role.
+
+    `to_propose` is cell id -> trials that the cell is still to get; its row counts them.
+    """
     cells: dict[str, list[TrialSpec]] = {}
     for trial in trials:
         cells.setdefault(trial.cell_id, []).append(trial)
-    return [_row(members) for members in cells.values()]
+    return [_row(members, (to_propose or {}).get(cell_id, 0)) for cell_id, members in cells.items()]
 
 
-def _row(trials: list[TrialSpec]) -> dict[str, Any]:
+def _row(trials: list[TrialSpec], to_propose: int) -> dict[str, Any]:
     first = trials[0]
     return {
         "name": first.name.rpartition(" trial ")[0],
@@ -29,7 +32,8 @@ def _row(trials: list[TrialSpec]) -> dict[str, Any]:
         "sources_label": first.sources_label,
         "fold": first.fold,
         "seed": first.seed,
-        "trials": len(trials),
+        "trials": len(trials) + to_propose,
+        "to_propose": to_propose,
         "train": len(first.split.train),
         "val": len(first.split.val),
         "test": len(first.split.test),
@@ -37,20 +41,27 @@ def _row(trials: list[TrialSpec]) -> dict[str, Any]:
         "unlabelled": len(first.split.unlabelled),
         "spacing_mm": list(first.preprocessing.spacing_mm),
         "patch": list(first.preprocessing.patch),
-        "steps": sum(trial.budget_steps for trial in trials),
+        "steps": sum(trial.budget_steps for trial in trials) + to_propose * first.budget_steps,
     }
 
 
 def plan_totals(plan: Plan, methods: Mapping[str, MethodDeclaration]) -> dict[str, Any]:
-    """Totals of the plan: cells, trials, optimizer steps, forward passes of training batches, scored volumes."""
+    """Totals of the plan: cells, trials, optimizer steps, forward passes of training batches, scored volumes.
+
+    Trials that are still to be proposed are counted; those that a scheduler stops early make all of it an upper bound.
+    """
+    weights = plan.weights()
     return {
         "cells": len({trial.cell_id for trial in plan.trials}),
-        "trials": len(plan.trials),
+        "trials": sum(weights.values()),
+        **({"to_propose": sum(plan.to_propose.values())} if plan.searches else {}),
         "refused": len(plan.refusals),
-        "steps": sum(trial.budget_steps for trial in plan.trials),
+        "steps": sum(weights[trial.trial_id] * trial.budget_steps for trial in plan.trials),
         **_pretraining_totals(plan),
-        "forward_passes": round(sum(_passes(trial, methods) for trial in plan.all_trials)),
-        "scored_volumes": sum(len(trial.score_shas) for trial in plan.trials),
+        "forward_passes": round(
+            sum(weights.get(trial.trial_id, 1) * _passes(trial, methods) for trial in plan.all_trials)
+        ),
+        "scored_volumes": sum(weights[trial.trial_id] * len(trial.score_shas) for trial in plan.trials),
     }
 
 

@@ -1,6 +1,7 @@
 """The trials of one source row, method and network: their fields and their identity."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -16,7 +17,8 @@ from dgsweep.plan.pretrain import Stage, Start, pretraining
 from dgsweep.plan.protocol import DomainSplit
 from dgsweep.plan.recipe import resolved_training, scoring_sections
 from dgsweep.plan.rows import SourceRow
-from dgsweep.plan.trial import Panel, Preprocessing, Setting, Split, TrialSpec, content_id
+from dgsweep.plan.search import CellSearch
+from dgsweep.plan.trial import Panel, Preprocessing, Setting, Split, TrialSpec, canonical_json, content_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,21 @@ def group_trials(group: Group, starts: Mapping[int, TrialSpec]) -> Iterator[Tria
                 **_draw_fields(draw),
                 **shared,
             )
+
+
+def group_searches(group: Group, trials: Iterable[TrialSpec], starts: Mapping[int, TrialSpec]) -> Iterator[CellSearch]:
+    """The search of each cell of a group, given its planned trials; none where every trial is planned."""
+    if group.method.trials == 1 or not group.method.space:
+        return
+    shared = _identity(group, _shared_fields(group))
+    for first in trials:
+        depends_on = (starts[first.seed].trial_id,) if starts else ()
+        yield CellSearch(
+            cell_id=first.cell_id,
+            trials=group.method.trials,
+            space=group.method.space,
+            identity=json.loads(canonical_json({**shared, **_start_identity(group, depends_on), "seed": first.seed})),
+        )
 
 
 def _start_identity(group: Group, depends_on: Sequence[str]) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def _check_row(config: SweepConfig, row: SourceRow, problems: Problems, notes: l
         problems.add(where, found, "at least two: raise the ratio, or add labelled patients")
     if not row.cases.val:
         _check_selection(config, row, where, problems, notes)
+        _check_search(config, row, where, problems)
     trained = {case.domain(config.protocol.factors) for case in row.cases.train}
     for name in sorted(set(row.split.sources) - trained):
         notes.append(f"{where}: {name} has no training case in this fold")
@@ -130,10 +131,29 @@ def usable_selection(config: SweepConfig, rows: Sequence[SourceRow]) -> SweepCon
     return config.model_copy(update={"selection": ("last",)})
 
 
+def _check_search(config: SweepConfig, row: SourceRow, where: str, problems: Problems) -> None:
+    """A search that learns while it runs has nothing to learn from without validation patients."""
+    search = config.search
+    if not search.needs_validation:
+        return
+    name = "sampler: optuna" if search.sampler == "optuna" else "scheduler: asha"
+    found = f"validation is empty ({_why_no_validation(row)}), and search.{name} is steered by it"
+    fix = (
+        f"set search.sampler to random or grid and search.scheduler to none, or add patients ({SMALLEST_POOL_WITH_VAL})"
+    )
+    problems.add(where, found, fix)
+
+
+def _why_no_validation(row: SourceRow) -> str:
+    pool = target_patients([*row.cases.train, *row.cases.test])
+    return (
+        f"fewer than {SMALLEST_POOL_WITH_VAL} patients" if len(pool) < SMALLEST_POOL_WITH_VAL else "no patient for it"
+    )
+
+
 def _check_selection(config: SweepConfig, row: SourceRow, where: str, problems: Problems, notes: list[str]) -> None:
     """Without validation patients only the rule `last` can choose."""
-    pool = target_patients([*row.cases.train, *row.cases.test])
-    why = f"fewer than {SMALLEST_POOL_WITH_VAL} patients" if len(pool) < SMALLEST_POOL_WITH_VAL else "no patient for it"
+    why = _why_no_validation(row)
     if config.selection == ("last",):
         notes.append(f"{where}: validation is empty ({why}); only the rule `last` is allowed")
     elif "selection" not in config.model_fields_set:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from dgsweep.plan.search import CellSearch
+
 BASELINE = "erm"
 """The method that every other is compared with."""
 Panel = Literal["main", "transductive", "oracle"]
@@ -165,6 +167,8 @@ class Plan:
     version: str = ""
     splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """fold -> patient id -> role: the one division of the whole data set."""
+    searches: tuple[CellSearch, ...] = ()
+    """Cells that get further trials while the sweep runs; what was proposed so far stands in `trials`."""
 
     @property
     def all_trials(self) -> tuple[TrialSpec, ...]:
@@ -172,6 +176,28 @@ class Plan:
         return (*self.pretraining, *self.trials)
 
     @property
+    def to_propose(self) -> dict[str, int]:
+        """Searched cell -> trials that it is still to get."""
+        have: dict[str, int] = {}
+        for trial in self.trials:
+            have[trial.cell_id] = have.get(trial.cell_id, 0) + 1
+        return {search.cell_id: max(0, search.trials - have.get(search.cell_id, 0)) for search in self.searches}
+
+    def weights(self) -> dict[str, int]:
+        """Trial id -> trials that it stands for in a forecast: itself, and what its cell is still to get for trial 0.
+
+        Trials of one cell cost alike, so that sums over the plan count trials that nobody has proposed yet.
+        """
+        left = self.to_propose
+        return {trial.trial_id: 1 + (left.get(trial.cell_id, 0) if trial.trial == 0 else 0) for trial in self.trials}
+
+    @property
     def plan_id(self) -> str:
-        """Hash of the trial ids and of what is scored: equal plans have equal ids."""
-        return content_id([[trial.trial_id, dict(trial.score_shas)] for trial in (*self.trials, *self.pretraining)])
+        """Hash of the trial ids, of what is scored and of what is searched: equal plans have equal ids.
+
+        Trials that were proposed meanwhile do not enter.
+        """
+        searched = {search.cell_id for search in self.searches}
+        asked = [trial for trial in self.trials if trial.cell_id not in searched or trial.trial == 0]
+        content = [[trial.trial_id, dict(trial.score_shas)] for trial in (*asked, *self.pretraining)]
+        return content_id([*content, *([search.cell_id, search.trials, search.space] for search in self.searches)])

@@ -1,6 +1,6 @@
 """Tables over the trials of a plan, read from the ledger's files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -57,6 +57,14 @@ def _by_cases(specs: Sequence[TrialSpec]) -> list[tuple[list[str], list[str]]]:
         case_ids = sets.setdefault(id(spec.score_shas), frozenset(spec.score_shas))
         groups.setdefault(case_ids, []).append(spec.trial_id)
     return [(list(case_ids), trial_ids) for case_ids, trial_ids in groups.items()]
+
+
+def spec_of(trial_id: str, read: Callable[[str], TrialSpec | None]) -> TrialSpec | None:
+    """What `read` says of a trial; None when it cannot be read."""
+    try:
+        return read(trial_id)
+    except (RecordError, KeyError, TypeError, ValueError):
+        return None
 
 
 def curves_or_none(paths: TrialPaths) -> pa.Table | None:

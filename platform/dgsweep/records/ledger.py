@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pandas as pd
 
+from dgsweep.errors import PlanError
 from dgsweep.plan.file import read_plan, write_plan
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records import frames
@@ -17,8 +18,8 @@ from dgsweep.records.columns import read_rows, read_table, write_case_rows, writ
 from dgsweep.records.lock import driver_lock
 from dgsweep.records.paths import SweepPaths, TrialPaths
 from dgsweep.records.provenance import utc_now
-from dgsweep.records.state import SEALED, TrialState, TrialStatus, judge, read_progress, read_seal, valid_scores
-from dgsweep.storage.files import StorageError, create_bytes, exists, make_folder, read_bytes, remove_file
+from dgsweep.records.state import PRUNED, SEALED, TrialState, TrialStatus, judge, read_progress, read_seal, valid_scores
+from dgsweep.storage.files import StorageError, create_bytes, exists, make_folder, names, read_bytes, remove_file
 from dgsweep.storage.place import AnyPath, is_remote, place
 
 _CREATED = "created"
@@ -98,11 +99,24 @@ class Ledger:
             return {}
 
     def fail(self, trial_id: str, cause: str, kind: str = "error", traceback: str = "") -> None:
-        """Note that a trial failed. `kind` is nan_loss, out_of_memory, error, or pruned when a scheduler stopped it."""
+        """Note that a trial failed. `kind` is nan_loss, out_of_memory, error, dependency or died."""
         paths = self.paths(trial_id)
         record = {"trial_id": trial_id, "kind": kind, "cause": cause, "traceback": traceback, "time": utc_now()}
         write_json(paths.failed, record)
         remove_file(paths.heartbeat)
+
+    def prune(self, trial_id: str, cause: str, *, step: int, wall_s: float) -> None:
+        """Note that a scheduler stopped a trial after `step` steps and `wall_s` seconds; its checkpoint stays."""
+        paths = self.paths(trial_id)
+        cost = {"pruned": True, "steps": step, "train_wall_s": wall_s}
+        self.write_provenance(trial_id, {**self.provenance(trial_id), **cost})
+        record = {"trial_id": trial_id, "kind": PRUNED, "cause": cause, "step": step, "time": utc_now()}
+        write_json(paths.failed, record)
+        remove_file(paths.heartbeat)
+
+    def is_pruned(self, trial_id: str) -> bool:
+        """Whether a scheduler stopped the trial; asked every second while it runs."""
+        return exists(self.paths(trial_id).failed) and self.failure(trial_id).get("kind") == PRUNED
 
     def failure(self, trial_id: str) -> dict[str, Any]:
         """What `fail` noted; {} when the trial did not fail."""
@@ -175,6 +189,19 @@ class Ledger:
         with ThreadPoolExecutor(READERS) as readers:
             return list(readers.map(read, items))
 
+    def known_trials(self) -> list[TrialSpec]:
+        """Every trial that the plan of the last run or a folder names; what cannot be read is left out.
+
+        The plan may be lost: a trial that has begun is found by its spec.json.
+        """
+        try:
+            planned = {spec.trial_id: spec for spec in self.read_plan().trials}
+        except PlanError:
+            planned = {}
+        others = [name for name in names(self.files.trials) if name not in planned]
+        begun = self.each(lambda name: frames.spec_of(name, self.spec), others)
+        return [*planned.values(), *(spec for spec in begun if spec is not None)]
+
     def states(self, plan: Plan) -> pd.DataFrame:
         """One row per trial of the plan: `frames.STATE_COLUMNS`."""
         return frames.states_frame(zip(plan.all_trials, self.each(self.status, plan.all_trials), strict=True))
@@ -183,6 +210,11 @@ class Ledger:
         """Scores of every done trial of the plan, of wanted cases only: CASE_COLUMNS."""
         done = self._done(plan.trials)
         return frames.scores_of(done, self.each(lambda spec: read_table(self.paths(spec.trial_id).cases), done))
+
+    def curves(self, trial_id: str) -> pd.DataFrame:
+        """Curves of one trial so far, with `trial_id` in front; no row when there are none."""
+        table = frames.curves_or_none(self.paths(trial_id))
+        return frames.curves_of({} if table is None else {trial_id: table})
 
     def curves_frame(self, plan: Plan, *, unfinished: bool = False) -> pd.DataFrame:
         """Curves of every done trial of the plan, pretraining too: `trial_id` and CURVE_COLUMNS.

@@ -11,15 +11,17 @@ from dgsweep.config.secrets import without_password
 from dgsweep.plan.trial import Plan, TrialSpec, content_id
 from dgsweep.records.atomic import file_sha256, read_json
 from dgsweep.records.columns import read_rows
+from dgsweep.records.frames import no_cases
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_content import MAX_TEXT, curve_points, trial_metrics, trial_params, trial_tags
 from dgsweep.records.mlflow_store import RECORD_TAG, MlflowStore, RunBody, RunHead, RunKey
-from dgsweep.records.state import TrialState
-from dgsweep.storage.files import read_bytes
+from dgsweep.records.state import PRUNED, TrialState
+from dgsweep.storage.files import exists, read_bytes
 from dgsweep.storage.place import AnyPath
 
 SWEEP = RunKey(kind="sweep", key="")
 _CAUSE_TAG = "dgsweep.cause"
+_STATE_TAG = "dgsweep.state"
 
 
 def trial_key(trial_id: str) -> RunKey:
@@ -57,7 +59,7 @@ def show_trial(store: MlflowStore, spec: TrialSpec, ledger: Ledger) -> None:
     elif status.state is TrialState.FAILED:
         show_failure(store, spec, ledger, status.cause)
     elif status.state is TrialState.PRUNED:
-        show_failure(store, spec, ledger, status.cause, status="KILLED")
+        show_pruned(store, spec, ledger, status.cause)
     elif store.status(key) == "RUNNING" and status.state is not TrialState.RUNNING:
         store.set_status(key, "KILLED")
 
@@ -72,7 +74,7 @@ def show_record(store: MlflowStore, spec: TrialSpec, ledger: Ledger) -> None:
     end_ms = _ms(str((read_json(paths.done) or {}).get("finished", "")))
     store.log(key, _body(spec, ledger, end_ms))
     store.fill_curves(key, curve_points(read_rows(paths.curves)), end_ms)
-    store.set_tags(key, {RECORD_TAG: record, _CAUSE_TAG: ""})
+    store.set_tags(key, {RECORD_TAG: record, _CAUSE_TAG: "", _STATE_TAG: "done"})
     store.set_status(key, "FINISHED", end_ms)
 
 
@@ -83,6 +85,21 @@ def show_failure(store: MlflowStore, spec: TrialSpec, ledger: Ledger, cause: str
     store.set_tags(key, tags)
     if store.status(key) != status:
         store.set_status(key, status)
+
+
+def show_pruned(store: MlflowStore, spec: TrialSpec, ledger: Ledger, cause: str) -> None:
+    """A trial that a scheduler stopped: its curves so far, what it cost, and why."""
+    show_failure(store, spec, ledger, cause, status="KILLED")
+    key, paths = trial_key(spec.trial_id), ledger.paths(spec.trial_id)
+    cost = ledger.provenance(spec.trial_id)
+    record = content_id([spec.trial_id, cause, cost.get("steps"), cost.get("train_wall_s")])
+    if store.shows(key, record, "KILLED"):
+        return
+    metrics = {name: value for name, value in trial_metrics(no_cases(), cost).items() if name.startswith("cost/")}
+    store.log(key, RunBody(metrics=metrics, step=int(cost.get("steps", 0)), time_ms=now_ms()))
+    if exists(paths.curves):
+        store.fill_curves(key, curve_points(read_rows(paths.curves)), now_ms())
+    store.set_tags(key, {RECORD_TAG: record, _STATE_TAG: PRUNED})
 
 
 def show_summary(store: MlflowStore, spec: TrialSpec, ledger: Ledger, rule: str) -> None:

@@ -90,10 +90,10 @@ class MlflowStore:
         run = self._runs.get(key)
         return str(run.info.status) if run else ""
 
-    def shows(self, key: RunKey, record: str) -> bool:
-        """Whether the run is finished and shows the record with this fingerprint."""
+    def shows(self, key: RunKey, record: str, status: str = "FINISHED") -> bool:
+        """Whether the run has ended so and shows the record with this fingerprint."""
         run = self._runs.get(key)
-        return run is not None and self.status(key) == "FINISHED" and run.data.tags.get(RECORD_TAG) == record
+        return run is not None and self.status(key) == status and run.data.tags.get(RECORD_TAG) == record
 
     def run_ids(self, kind: str) -> dict[str, str]:
         """Key -> run id of every run of a kind."""

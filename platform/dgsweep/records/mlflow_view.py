@@ -75,6 +75,11 @@ class MlflowView:
         self._attempt(self._flush)
         self._attempt(lambda store: pages.show_failure(store, spec, self._ledger, cause))
 
+    def trial_pruned(self, spec: TrialSpec, cause: str) -> None:
+        """Show a trial that a scheduler stopped: KILLED, with its curve and the reason."""
+        self._attempt(self._flush)
+        self._attempt(lambda store: pages.show_pruned(store, spec, self._ledger, cause))
+
     def summaries(self, plan: Plan, ledger: Ledger, selected: Selected) -> bool:
         """Bring the summary run of every cell and rule to the trial that the rule selects; False in an outage."""
         specs = {spec.trial_id: spec for spec in plan.trials}

@@ -18,6 +18,8 @@ STOPPED = "stopped"
 SEALED = ("spec.json", "cases.parquet", "curves.parquet", "provenance.json")
 """Files whose checksums DONE holds."""
 SCORES = "cases.parquet"
+PRUNED = "pruned"
+"""Kind of the record of a trial that a scheduler stopped."""
 
 
 class TrialState(StrEnum):
@@ -89,12 +91,15 @@ def judge(spec: TrialSpec, paths: TrialPaths) -> TrialStatus:
     unscored = tuple(case_id for case_id in spec.score_shas if case_id not in valid)
     if seal.intact and not unscored:
         return TrialStatus(state=TrialState.DONE)
-    progress = read_progress(paths)
+    progress, failure = read_progress(paths), _read_or_empty(paths.failed.name, paths)
+    if failure.get("kind") == PRUNED:  # whatever sign of life its worker gave before the stop reached it
+        cause, step = str(failure.get("cause", "")), {"step": failure["step"]} if "step" in failure else progress
+        return TrialStatus(state=TrialState.PRUNED, cause=cause, unscored=unscored, progress=step)
     if is_fresh(progress, paths.heartbeat):
         return TrialStatus(state=TrialState.RUNNING, unscored=unscored, progress=progress)
-    if failure := _read_or_empty(paths.failed.name, paths):
-        state = TrialState.PRUNED if failure.get("kind") == "pruned" else TrialState.FAILED
-        return TrialStatus(state=state, cause=str(failure.get("cause", "")), unscored=unscored, progress=progress)
+    if failure:
+        cause = str(failure.get("cause", ""))
+        return TrialStatus(state=TrialState.FAILED, cause=cause, unscored=unscored, progress=progress)
     return _unfinished(paths, seal=seal, unscored=unscored, progress=progress)
 
 

@@ -28,7 +28,7 @@ class Evidence:
     cases: pd.DataFrame
     curves: pd.DataFrame
     provenance: Mapping[str, Mapping[str, Any]]
-    """trial id -> provenance, of finished trials."""
+    """trial id -> provenance, of finished trials, and what pruned ones cost."""
     files: Mapping[str, Mapping[str, Any]]
     """case id -> {image, label, label_values}, as the driver noted them; {} when it did not."""
     bootstrap: Bootstrap
@@ -67,7 +67,7 @@ def read_evidence(output: AnyPath) -> Evidence:
     plan = ledger.read_plan()
     specs = {spec.trial_id: spec for spec in plan.all_trials}
     states = ledger.states(plan)
-    done = list(states.loc[states["state"] == "done", "trial_id"])
+    ended = list(states.loc[states["state"].isin(["done", "pruned"]), "trial_id"])
     return Evidence(
         ledger=ledger,
         plan=plan,
@@ -75,7 +75,7 @@ def read_evidence(output: AnyPath) -> Evidence:
         states=_named(states, specs, ledger),
         cases=ledger.cases_frame(plan),
         curves=ledger.curves_frame(plan, unfinished=True),
-        provenance=dict(zip(done, ledger.each(ledger.provenance, done), strict=True)),
+        provenance=dict(zip(ended, ledger.each(ledger.provenance, ended), strict=True)),
         files=_case_files(output / "cases.json"),
         bootstrap=_bootstrap(plan.config.get("metrics") or {}),
     )

@@ -59,18 +59,19 @@ def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
 
 def _totals(evidence: Evidence) -> dict[str, Any]:
     equal, sentence = budget(evidence.plan)
-    done = set(evidence.states.loc[evidence.states["state"] == "done", "trial_id"])
     states = evidence.states
+    done = set(states.loc[states["state"] == "done", "trial_id"])
+    ended = done | set(states.loc[states["state"] == "pruned", "trial_id"])
     return {
         "sweep": evidence.plan.sweep,
         "tiles": tiles(evidence),
         "scope": scope(evidence),
         "finished": is_finished(evidence),
         "done": len(done),
-        "planned": len(evidence.plan.all_trials),
+        "planned": len(evidence.plan.all_trials) + sum(evidence.plan.to_propose.values()),
         "budget_equal": equal,
         "budget": sentence,
-        "unfinished_searches": unfinished_searches(evidence.plan, done),
+        "unfinished_searches": unfinished_searches(evidence.plan, ended),
         "costs": list(cost_rows(cost_table(evidence))),
         "idle": idle_methods(evidence),
         "in_parts": in_parts(evidence),

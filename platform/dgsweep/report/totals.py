@@ -17,12 +17,13 @@ MEANING = {
     "planned": "not begun, or interrupted",
     "stale": "trained, a score is missing or out of date",
     "failed": "stopped with an error",
-    "pruned": "stopped early by the scheduler",
+    "pruned": "stopped early by the scheduler; never selected",
 }
 COST = [
     "arm",
     "network",
     "trials",
+    "pruned",
     "steps",
     "wall_s",
     "wall_low_s",
@@ -53,8 +54,9 @@ def tiles(evidence: Evidence) -> list[Tile]:
 
 
 def is_finished(evidence: Evidence) -> bool:
-    """Whether every trial of the plan is done (or was pruned on purpose)."""
-    return bool(evidence.states["state"].isin(["done", "pruned"]).all())
+    """Whether every trial of the plan is done (or was pruned on purpose), and none is still to be proposed."""
+    ended = bool(evidence.states["state"].isin(["done", "pruned"]).all())
+    return ended and not any(evidence.plan.to_propose.values())
 
 
 def scope(evidence: Evidence) -> str:
@@ -65,8 +67,11 @@ def scope(evidence: Evidence) -> str:
     asked = (
         f"{count(states['arm'].nunique(), 'method')}, "
         f"{count(states['source_set'].nunique(), 'source set')}, "
-        f"{count(len({spec.cell_id for spec in plan.trials}), 'cell')}, {count(len(plan.trials), 'trial')} planned"
+        f"{count(len({spec.cell_id for spec in plan.trials}), 'cell')}, "
+        f"{count(sum(plan.weights().values()), 'trial')} planned"
     )
+    if left := sum(plan.to_propose.values()):
+        asked += f" ({left} of them not proposed yet)"
     patients = count(scored["patient_id"].nunique(), "patient")
     return f"{asked}; {count(scored['case_id'].nunique(), 'case')} of {patients} scored."
 
@@ -81,7 +86,13 @@ def budget(plan: Plan) -> tuple[bool, str]:
     equal = len(steps) <= 1 and len(trials) <= 1
     text = f"{listed([str(n) for n in steps])} steps a trial, {listed([str(n) for n in trials])} trial(s) a cell"
     said = f"Equal for every method: {text}." if equal else f"Not equal: {text}. Compare with care."
-    return equal, f"{said}{_pretraining_budget(plan)}"
+    return equal, f"{said}{_pretraining_budget(plan)}{_scheduler_budget(plan)}"
+
+
+def _scheduler_budget(plan: Plan) -> str:
+    if (plan.config.get("search") or {}).get("scheduler", "none") == "none":
+        return ""
+    return " Trials that the scheduler stopped early count as trials, and cost the steps that they took."
 
 
 def _pretraining_budget(plan: Plan) -> str:
@@ -92,7 +103,10 @@ def _pretraining_budget(plan: Plan) -> str:
 
 
 def cost_table(evidence: Evidence) -> pd.DataFrame:
-    """Median and range of wall time per finished trial, its sum, and forward passes per step where recorded."""
+    """Median and range of wall time per finished trial, and forward passes per step where recorded.
+
+    The number of trials and the sum of their time count pruned trials too; `pruned` says how many those are.
+    """
     rows = [
         {
             "arm": evidence.states.set_index("trial_id").at[trial_id, "arm"],
@@ -100,23 +114,28 @@ def cost_table(evidence: Evidence) -> pd.DataFrame:
             "steps": _steps(found, evidence, trial_id),
             "wall_s": _real(found.get("train_wall_s", found.get("wall_s"))),
             "forward_per_step": _real(found.get("forward_passes")) / max(1, _steps(found, evidence, trial_id)),
-            "device": _device(found),
+            "device": "" if found.get("pruned") else _device(found),
+            "pruned": bool(found.get("pruned")),
         }
         for trial_id, found in evidence.provenance.items()
     ]
-    frame = pd.DataFrame(rows, columns=["arm", "network", "steps", "wall_s", "forward_per_step", "device"])
+    columns = ["arm", "network", "steps", "wall_s", "forward_per_step", "device", "pruned"]
+    frame = pd.DataFrame(rows, columns=columns)
     costs = [_cost(str(arm), str(network), part) for (arm, network), part in frame.groupby(["arm", "network"])]
     return pd.DataFrame(costs, columns=COST)
 
 
 def unfinished_searches(plan: Plan, finished: set[str]) -> list[str]:
-    """Cells that were chosen from only some of their trials."""
+    """Cells that were chosen from only some of their trials; `finished` are those that are done or pruned."""
     cells: dict[str, list[bool]] = {}
     names: dict[str, str] = {}
     for spec in plan.trials:
         cells.setdefault(spec.cell_id, []).append(spec.trial_id in finished)
         names.setdefault(spec.cell_id, spec.name.rsplit(" trial ", 1)[0])
-    return [f"{names[cell]}: {sum(done)} of {len(done)}" for cell, done in cells.items() if any(done) and not all(done)]
+    asked = {cell: len(done) + plan.to_propose.get(cell, 0) for cell, done in cells.items()}
+    return [
+        f"{names[cell]}: {sum(done)} of {asked[cell]}" for cell, done in cells.items() if 0 < sum(done) < asked[cell]
+    ]
 
 
 def cost_rows(table: pd.DataFrame) -> Iterator[dict[str, str]]:
@@ -126,7 +145,7 @@ def cost_rows(table: pd.DataFrame) -> Iterator[dict[str, str]]:
         yield {
             "method": f"{row['arm']}",
             "network": f"{row['network']}",
-            "trials": f"{row['trials']}",
+            "trials": f"{row['trials']}" + (f" ({row['pruned']} pruned)" if row["pruned"] else ""),
             "steps": f"{row['steps']}",
             "wall": duration(row["wall_s"]),
             "range": f"{duration(row['wall_low_s'])} to {duration(row['wall_high_s'])}",
@@ -175,15 +194,17 @@ def _device(found: Mapping[str, Any]) -> str:
 
 
 def _cost(arm: str, network: str, part: pd.DataFrame) -> dict[str, object]:
-    steps = sorted(set(part["steps"]))
+    whole = part[~part["pruned"].astype(bool)]
+    steps = sorted(set(whole["steps"]))
     return {
         "arm": arm,
         "network": network,
         "trials": len(part),
+        "pruned": len(part) - len(whole),
         "steps": " / ".join(str(n) for n in steps),
-        "wall_s": float(part["wall_s"].median()),
-        "wall_low_s": float(part["wall_s"].min()),
-        "wall_high_s": float(part["wall_s"].max()),
+        "wall_s": float(whole["wall_s"].median()),
+        "wall_low_s": float(whole["wall_s"].min()),
+        "wall_high_s": float(whole["wall_s"].max()),
         "total_s": float(part["wall_s"].sum()),
         "forward_per_step": float(part["forward_per_step"].mean()),
         "device": listed(sorted(set(part["device"]) - {""}), 2),
@@ -195,8 +216,8 @@ def _cell_sizes(plan: Plan) -> Iterator[tuple[str, int]]:
     for spec in (spec for spec in plan.trials if spec.phase == "train"):
         key = spec.method, spec.cell_id
         sizes[key] = sizes.get(key, 0) + 1
-    for (method, _), size in sizes.items():
-        yield method, size
+    for (method, cell), size in sizes.items():
+        yield method, size + plan.to_propose.get(cell, 0)
 
 
 def _real(value: object) -> float:

@@ -1,16 +1,18 @@
 """The one training loop. It knows no method, no Ray, no MLflow; killed and started again it gives the same numbers."""
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from dgsweep.data.cache import CachedCase
-from dgsweep.errors import TrialFailedError, TrialStoppedError
+from dgsweep.errors import TrialFailedError, TrialPrunedError, TrialStoppedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
-from dgsweep.storage.files import exists
+from dgsweep.storage.files import StorageError, exists
 from dgsweep.storage.place import AnyPath
 from dgsweep.training.assemble import build_context
 from dgsweep.training.checkpoint import (
@@ -23,7 +25,7 @@ from dgsweep.training.checkpoint import (
     save_checkpoint,
     save_last,
 )
-from dgsweep.training.curves import Curves
+from dgsweep.training.curves import Curves, forget_curves
 from dgsweep.training.feed import Feed
 from dgsweep.training.runtime import Runtime
 from dgsweep.training.validate import score_line, source_validation
@@ -48,6 +50,8 @@ class TrainTask:
     start: AnyPath | None = None
     """Final checkpoint of the pretraining that the network starts from."""
     runtime: Runtime
+    keep_curves: Callable[[Curves], None] = forget_curves
+    """Called by the leading worker with the curves so far, before it reports a validation."""
     micro_batches: int = 1
     """Into how many parts each batch is cut."""
 
@@ -68,6 +72,7 @@ def train(task: TrainTask) -> Training:
     Raises:
         TrialFailedError: the loss was not finite.
         TrialStoppedError: the runtime asked for it; the last checkpoint is of the last finished step.
+        TrialPrunedError: the scheduler did.
     """
     ctx = build_context(task.spec, task.runtime, _starting_weights(task))
     finished = load_checkpoint(task.checkpoints / FINAL, ctx.device)
@@ -80,6 +85,11 @@ def train(task: TrainTask) -> Training:
     feed = Feed(task.spec, task.train, task.runtime, task.unlabelled)
     try:
         _run(training, feed, task)
+    except TrialPrunedError:
+        if task.runtime.leads:
+            with suppress(OSError, StorageError):  # without it the trial could go on from the one before
+                save_last(_state(training, task.spec), task.checkpoints)
+        raise
     finally:
         feed.close()
     if task.runtime.leads:
@@ -122,7 +132,6 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
     while ctx.step < spec.budget_steps:
         ctx.run_step(feed.batch(ctx.step))
         curves.add_losses(ctx.losses)
-        task.runtime.tick(ctx.step)
         training.wall_s = time.monotonic() - clock
         last = ctx.step == spec.budget_steps
         due = last or ctx.step % eval_every == 0 or ctx.step % checkpoint_every == 0
@@ -131,10 +140,11 @@ def _run(training: Training, feed: Feed, task: TrainTask) -> None:
         if last:
             ctx.method.finish(ctx)
         if last or ctx.step % eval_every == 0:
-            _evaluate(ctx, curves, task)
+            _evaluate(training, task)
             if not last and _should_stop(curves, spec):
                 ctx.method.finish(ctx)
                 break
+        task.runtime.tick(ctx.step)  # here a step is complete, for whoever stops the training
         if not last:
             _keep(training, task, due=ctx.step % checkpoint_every == 0)
 
@@ -148,17 +158,24 @@ def _keep(training: Training, task: TrainTask, *, due: bool) -> None:
         raise TrialStoppedError(reason)
 
 
-def _evaluate(ctx: Context, curves: Curves, task: TrainTask) -> None:
+def _evaluate(training: Training, task: TrainTask) -> None:
+    ctx, curves = training.ctx, training.curves
     losses = curves.flush_losses(ctx.step)
     scores = source_validation(ctx, task.spec, task.val, task.runtime)
     for domain, dice in scores.items():
         curves.add(ctx.step, "val", domain, "dice", dice)
     _note_beside(ctx, curves, task)
     ctx.method.on_eval(ctx, scores)
+    if task.runtime.leads:
+        task.keep_curves(curves)
     loss = {f"metric/loss_{name}": value for name, value in losses.items()}
-    task.runtime.report(
-        {"phase": "train", "step": ctx.step, "steps": task.spec.budget_steps, **loss, **score_line(scores)}
-    )
+    state: dict[str, float | int | str] = {
+        "phase": "train",
+        "step": ctx.step,
+        "steps": task.spec.budget_steps,
+        "wall_s": training.wall_s,
+    }
+    task.runtime.report({**state, **loss, **score_line(scores)})
 
 
 def _note_beside(ctx: Context, curves: Curves, task: TrainTask) -> None:
