@@ -53,7 +53,7 @@ def build_jobs(
             cases=_cases_of(spec, cases),
             threads=resources.threads,
             device=resources.device,
-            prunable=config.search.scheduler == "asha" and spec.phase == "train" and spec.trial > 0,
+            prunable=config.search.scheduler == "asha" and spec.phase == "train",
         )
         for spec in specs
     ]
