@@ -113,6 +113,7 @@ def make_searched_run(
         spec, ledger = TrialSpec.from_json(job.spec), Ledger(job.output)
         ledger.begin(spec)
         page = diary / f"{spec.trial_id}.{len(list(diary.glob(f'{spec.trial_id}.*')))}"
+        began = time.time()
         final, rows = value(job.spec), []
         if spec.trial in fails:
             ledger.fail(spec.trial_id, "the loss is not a number", "nan_loss")
@@ -121,7 +122,7 @@ def make_searched_run(
             dice = final * step / spec.budget_steps
             rows.append({"step": step, "role": "val", "domain": "all", "metric": "dice", "value": dice})
             ledger.write_curves(spec.trial_id, pd.DataFrame(rows, columns=list(CURVE_COLUMNS)))
-            page.write_text(json.dumps({"trial": spec.trial, "step": step, "time": time.time()}))
+            page.write_text(json.dumps({"trial": spec.trial, "step": step, "began": began}))
             if before_report:
                 before_report(spec.trial_id, step)
             report = {"phase": "train", "step": step, "steps": spec.budget_steps, "wall_s": 0.1 * step}
@@ -141,3 +142,12 @@ def sweep_inline(parts: tuple[SweepConfig, Plan, Manifest], run: Run) -> SweepOu
 
 def trials_of(plan: Plan) -> list[tuple[str, int, str]]:
     return [(spec.method, spec.trial, spec.trial_id) for spec in plan.trials]
+
+
+def read_page(page: Path) -> dict[str, float]:
+    """Where a trial was when it last wrote its page of the diary; {} while it writes."""
+    try:
+        found: dict[str, float] = json.loads(page.read_text())
+    except ValueError:
+        return {}
+    return found

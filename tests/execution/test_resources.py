@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dgsweep.config.schema import ResourcesConfig
+from dgsweep.config.limits import ResourcesConfig
 from dgsweep.errors import ResourceError
 from dgsweep.execution.resources import Node, available_cpus, resolve_resources
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgsweep.config.schema import ResourcesConfig
+from dgsweep.config.limits import ResourcesConfig
 from dgsweep.errors import ResourceError
 from dgsweep.execution.resources import Node, as_node, concurrent_trials, resolve_resources
 

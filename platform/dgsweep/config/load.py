@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from dgsweep.config.field_errors import field_problems
 from dgsweep.config.overrides import apply_overrides
 from dgsweep.config.read_text import read_text
-from dgsweep.config.schema import Section, SweepConfig
+from dgsweep.config.schema import SweepConfig
+from dgsweep.config.section import Section
 from dgsweep.config.yaml_text import parse_yaml
 from dgsweep.errors import ConfigError, Problems
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from dgsweep.config.schema import BudgetConfig
+from dgsweep.config.limits import BudgetConfig
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.steering import TrialCost
 

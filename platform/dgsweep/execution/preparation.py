@@ -63,7 +63,7 @@ def build_jobs(
             umask=current_umask(),
             gpus=resources.gpus_per_worker,
             hang_timeout_s=config.resources.hang_timeout_s,
-            prunable=config.search.scheduler == "asha" and spec.phase == "train" and spec.trial > 0,
+            prunable=config.search.scheduler == "asha" and spec.phase == "train",
         )
         for spec in specs
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dgsweep.config.schema import ResourcesConfig
+from dgsweep.config.limits import ResourcesConfig
 from dgsweep.errors import Problems, ResourceError
 
 MAX_CPUS_PER_GPU = 8

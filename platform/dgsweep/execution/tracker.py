@@ -38,6 +38,7 @@ class SweepTracker:
         self._watch = watch
         self._done: list[str] = []
         self._pruned: list[str] = []
+        self._stopped: set[str] = set()
         self._failed: list[FailedTrial] = []
 
     @property
@@ -82,11 +83,11 @@ class SweepTracker:
         }
         if values:
             self._view.curve(self._specs[trial_id], int(report["step"]), values)
-        cause = self._search.stops(self._specs[trial_id], report)
-        if cause:
+        if trial_id not in self._stopped and (cause := self._search.stops(self._specs[trial_id], report)):
             step, wall_s = int(report["step"]), float(report.get("wall_s", 0.0))
             self._ledger.prune(trial_id, cause, step=step, wall_s=wall_s)
-        return bool(cause)
+            self._stopped.add(trial_id)
+        return trial_id in self._stopped
 
     def finished(self, trial_id: str, cause: str) -> None:
         """Note the end of a trial: done or pruned when the ledger says so, stopped when asked to, failed otherwise."""
