@@ -27,7 +27,8 @@ ALWAYS_SHOWN = ("arm", "source_set")
 def run_document(prepared: Prepared, outcome: SweepOutcome) -> dict[str, Any]:
     """Outcome of a run as plain values: matrix, counts, failed trials with causes, and the command for MLflow."""
     output = Path(prepared.config.output)
-    rows, title = matrix_rows(prepared.plan, Ledger(output))
+    ledger = Ledger(output)
+    rows, title = matrix_rows(ledger.read_plan(), ledger)  # with the trials that the run proposed
     return {
         "name": prepared.plan.sweep,
         "output": str(output),
