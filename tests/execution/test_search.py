@@ -14,7 +14,9 @@ from dgsweep.errors import TrialPrunedError
 from dgsweep.execution.attempt import Attempt
 from dgsweep.execution.caps import Holding
 from dgsweep.execution.cell_study import CellStudy, Rungs
-from dgsweep.execution.outcome import SweepInterruptedError
+from dgsweep.execution.outcome import SweepInterruptedError, SweepOutcome
+from dgsweep.execution.prepare import Prepared
+from dgsweep.execution.printout import run_document
 from dgsweep.execution.pulse import Pulse
 from dgsweep.execution.search import startup_trials
 from dgsweep.execution.state_table import sweep_status
@@ -256,6 +258,16 @@ def test_status_and_report_count_pruned_trials_and_those_to_propose(shown: Path)
     assert unfinished_searches(known, {spec.trial_id for spec in known.trials}) == [
         f"{known.trials[0].name.rpartition(' trial ')[0]}: 4 of 7"
     ]
+
+
+def test_the_printed_matrix_is_of_the_best_trial_and_not_of_those_that_were_planned(shown: Path) -> None:
+    search = {"trials": 4, "scheduler": "asha", "sampler": "optuna"}
+    config, plan, manifest = make_search(shown, methods=["erm"], search=search)
+    outcome = SweepOutcome(done=2, reused=0, failed=(), wall_s=1.0, pruned=2)
+    document = run_document(Prepared(config=config, manifest=manifest, plan=plan), outcome)
+    assert [spec.trial for spec in plan.trials] == [0]
+    assert [row["T2W"][:4] for row in document["matrix"]] == ["0.90"]
+    assert document["pruned"] == 2
 
 
 def test_successive_halving_keeps_the_best_of_three_at_each_rung() -> None:
