@@ -80,7 +80,7 @@ def _written(state: dict[str, Any], path: Path) -> Path:
             _serialise(state, stream)
             stream.flush()
             os.fsync(stream.fileno())
-    except Exception:
+    except (OSError, RuntimeError):
         temporary.unlink(missing_ok=True)  # on a full disk it would keep everybody else from writing
         raise
     return temporary
