@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
 
-.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence picture clean-demo
+.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence promptable picture clean-demo
 
 setup: $(STAMP)
 
@@ -59,6 +59,16 @@ evidence: $(STAMP)
 	for sweep in sweep test_time swad unlabelled networks; do $(BIN)/dgsweep run examples/evidence/$$sweep.yaml || true; done
 	$(BIN)/python benchmarks/method_evidence.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/network_evidence.py
+
+# A small SAM 2 of ours, trained on the phantom and used zero-shot; its weights are registered under runs/
+promptable: export DGSWEEP_WEIGHTS := $(CURDIR)/runs/promptable/weights
+promptable: $(STAMP)
+	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/promptable.py
+	OMP_NUM_THREADS=1 $(BIN)/dgsweep run examples/evidence/promptable.yaml --executor inline
+	$(BIN)/python benchmarks/promptable_real.py
+	if [ -e runs/promptable/real/manifest.csv ]; then OMP_NUM_THREADS=1 $(BIN)/dgsweep run examples/evidence/promptable_real.yaml --executor inline; fi
+	$(BIN)/python benchmarks/promptable_evidence.py
 
 picture: demo
 	$(BIN)/python docs/images/matrix.py

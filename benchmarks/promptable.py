@@ -1,0 +1,206 @@
+"""Train a small SAM 2 video model of ours on phantom T1W, and register it: it is not MedSAM2, and says so in its name.
+
+No weights of the SAM family can be had here. This model has every part of SAM 2 in small (`Architecture.small`), is
+trained with the original package `sam2`, whose state dictionary is the layout of published checkpoints, and is used
+through the product as a user's own checkpoint would be: `dgsweep weights add`, then a sweep. It sees T1W of training
+patients only; contrasts are shuffled and inverted at random while it learns, without which it could not answer on
+another sequence, so what it shows is the path, and not what a foundation model can do.
+
+    python benchmarks/promptable.py [--steps N] [--minutes M]
+
+Goes on where it stopped, and registers what there is when its minutes are over. Ten minutes on one core.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import evidence
+import numpy as np
+import torch
+from promptable_stacks import Stacks, draw_stacks, training_scans
+from torch import Tensor
+from torch.nn import functional
+
+from dgsweep.config.load import load_sweep
+from dgsweep.method.promptable.architecture import Architecture
+from dgsweep.method.promptable.family import build_random
+from dgsweep.method.promptable.mapping import to_original
+
+sys.path.insert(0, str(evidence.ROOT / "tests" / "promptable"))
+from originals import original_sam2  # builds the package's model without torchvision
+
+SIZE_PX = 128
+SEED = 0
+STEPS = 3000
+IMAGE_SHARE = 0.6
+"""Of the steps, the first ones, on single slices: the memory has nothing to carry before slices are segmented."""
+IMAGE_BATCH, STACK_BATCH, DEPTHS = 6, 2, (3, 4, 5)
+LEARNING_RATE, WEIGHT_DECAY, WARM_UP_STEPS, CLIP_NORM = 5e-4, 0.01, 50, 1.0
+POSITION_SCALE = 0.5
+"""Of the random positions: this grid has 8 cells a side where the published ones have 32 or 64."""
+KEEP_EVERY = 100
+PROMPT_AGAIN_SHARE = 0.25
+"""Chance that a later slice of the stacks is prompted too, as the protocols with a box in every slice do."""
+LARGEST_LOGIT = 15.0
+"""SAM 2 answers -1024 where it believes that there is no object; the loss of that is kept in bounds."""
+FOLDER = evidence.ROOT / "runs" / "promptable"
+TRAINED = "trained.json"
+"""What the page says of the training."""
+NAMES = {"phantom_promptable": "medsam2", "phantom_promptable_images": "sam2"}
+"""Registered under both families of this layout: with memory, and slice by slice with SAM 2's preprocessing."""
+
+
+def main() -> None:
+    """Train what is missing, then register."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this, and keep what is there")
+    wanted = parser.parse_args()
+    register(train(wanted.steps, wanted.minutes), wanted.steps)
+
+
+def train(steps: int, minutes: float) -> int:
+    """Train up to a number of steps, keeping the state on the way; returns how many have been done."""
+    training, begun = _Training(steps), time.perf_counter()
+    if training.step >= steps:
+        return training.step
+    config = load_sweep(evidence.SWEEPS / "promptable.yaml")
+    scans = training_scans(evidence.ROOT / config.data.manifest, config.protocol)
+    print(f"{len(scans)} scans; from step {training.step} to {steps}", file=sys.stderr)
+    while training.step < steps:
+        training.one_step(scans)
+        if training.step % KEEP_EVERY == 0 or training.step == steps:
+            training.keep()
+            spent_s = time.perf_counter() - begun
+            print(f"step {training.step}: {training.said()}, {spent_s:.0f} s", file=sys.stderr, flush=True)
+            if spent_s > 60 * minutes:
+                break
+    return training.step
+
+
+def register(done: int, steps: int) -> None:
+    """Save in the original layout, and register as a user does."""
+    kept = torch.load(FOLDER / "training.pt", weights_only=True)
+    file = FOLDER / "phantom_promptable.pt"
+    (FOLDER / TRAINED).write_text(json.dumps({"steps": done, "planned_steps": steps}))
+    torch.save({"model": kept["model"]}, file)
+    for name, family in NAMES.items():
+        sizes = FOLDER / f"{family}.json"
+        sizes.write_text(json.dumps(Architecture.small(family, SIZE_PX).document()))
+        command = ["weights", "add", name, str(file), "--family", family, "--architecture", str(sizes), "--replace"]
+        subprocess.run([sys.executable, "-m", "dgsweep.cli", *command], check=True)
+
+
+class _Training:
+    """The package's model with its optimiser; every step is a function of the seed and its number."""
+
+    def __init__(self, steps: int) -> None:
+        architecture = Architecture.small("medsam2", SIZE_PX)
+        self.model: Any = original_sam2(architecture)
+        drawn = build_random("medsam2", architecture, seed=SEED).state_dict()
+        self.model.load_state_dict(to_original(drawn, "medsam2"))
+        positions = self.model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+        positions.mul_(POSITION_SCALE)
+        torch.nn.init.constant_(self.model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 2.0)
+        self._optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self._steps, self.step, self._recent = steps, 0, list[tuple[float, float]]()
+        self._file = FOLDER / "training.pt"
+        if self._file.exists():
+            kept = torch.load(self._file, weights_only=True)
+            self.model.load_state_dict(kept["model"])
+            self._optimizer.load_state_dict(kept["optimizer"])
+            self.step = kept["step"]
+
+    def keep(self) -> None:
+        """Replace the file; a run that is killed meanwhile leaves the former one."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        part = self._file.with_suffix(".part")
+        state = {"model": self.model.state_dict(), "optimizer": self._optimizer.state_dict(), "step": self.step}
+        torch.save(state, part)
+        part.replace(self._file)
+
+    def said(self) -> str:
+        """Means since the last time."""
+        loss, dice = np.mean(self._recent, axis=0)
+        self._recent.clear()
+        return f"loss {loss:.3f}, Dice of slices {dice:.3f}"
+
+    def one_step(self, scans: Any) -> None:
+        """One batch of single slices, or of stacks."""
+        rng = np.random.default_rng((SEED, self.step))
+        torch.manual_seed(self.step)
+        single = self.step < IMAGE_SHARE * self._steps
+        depth = 1 if single else int(rng.choice(DEPTHS))
+        batch = IMAGE_BATCH if single else STACK_BATCH
+        stacks = draw_stacks(scans, rng, batch=batch, depth=depth, size_px=SIZE_PX)
+        for group in self._optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * self._rate()
+        loss, dice = stack_loss(self.model.train(), stacks, rng)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        self._optimizer.step()
+        self._recent.append((loss.item(), dice))
+        self.step += 1
+
+    def _rate(self) -> float:
+        return min(1.0, (self.step + 1) / WARM_UP_STEPS) * 0.5 * (1 + float(np.cos(np.pi * self.step / self._steps)))
+
+
+def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator) -> tuple[Tensor, float]:
+    """Loss over all slices of the stacks, and the mean Dice of those with the structure."""
+    batch = len(stacks.pixels) // stacks.depth
+    seen = model.forward_image(stacks.pixels)
+    _, feats, positions, sizes = model._prepare_backbone_features(seen)
+    model.multimask_max_pt_num = int(rng.choice((1, 2)))  # a box is two points: it must fit one mask and three
+    memory: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+    losses, overlaps = [], []
+    for frame in range(stacks.depth):
+        place = slice(frame * batch, (frame + 1) * batch)
+        every = bool(stacks.present[place].all())
+        prompted = frame == 0 or (every and rng.random() < PROMPT_AGAIN_SHARE)
+        points = {"point_coords": stacks.points[place], "point_labels": stacks.labels[place]} if prompted else None
+        own = [level[:, place] for level in feats]
+        out, answer, _, _ = model._track_step(
+            frame, prompted, own, [level[:, place] for level in positions], sizes,
+            points, None, memory, stacks.depth, False, None,
+        )  # fmt: skip
+        _, masks, ious, _, best, out["obj_ptr"], score = answer
+        if frame + 1 < stacks.depth:
+            model._encode_memory_in_output(own, sizes, points, True, best, score, out)
+        memory["cond_frame_outputs" if prompted else "non_cond_frame_outputs"][frame] = out
+        loss, dice = _slice_loss(masks, ious, score, stacks.masks[place], stacks.present[place])
+        losses.append(loss)
+        overlaps.append(dice)
+    return torch.stack(losses).mean(), float(torch.cat(overlaps).mean())
+
+
+def _slice_loss(masks: Tensor, ious: Tensor, score: Tensor, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Of all masks (B, M, S, S), the best of them most, as SAM 2 corrects it alone; of IoU estimates and object scores.
+
+    Slices without the structure count in its score alone. Returns the loss, and the Dice of the slices that have it.
+    """
+    found = functional.binary_cross_entropy_with_logits(score[:, 0], present.float())
+    logits = masks.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+    wanted = target[:, None].expand_as(logits)
+    pixelwise = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=(2, 3))
+    probability = logits.sigmoid()
+    overlap = 2 * (probability * wanted).sum(dim=(2, 3)) + 1
+    dice_loss = 1 - overlap / (probability.sum(dim=(2, 3)) + wanted.sum(dim=(2, 3)) + 1)
+    hard = logits.detach() > 0
+    both, either = (hard & (wanted > 0)).sum(dim=(2, 3)), (hard | (wanted > 0)).sum(dim=(2, 3))
+    iou = both / either.clamp(min=1)
+    per_mask = 5 * pixelwise + dice_loss
+    shape = (per_mask.amin(dim=1) + per_mask.mean(dim=1)) / 2 + functional.mse_loss(ious, iou, reduction="none").mean(
+        dim=1
+    )
+    dice = (2 * iou / (1 + iou)).gather(1, ious.argmax(dim=1, keepdim=True))[:, 0]
+    return (shape * present).sum() / present.sum().clamp(min=1) + found, dice[present]
+
+
+if __name__ == "__main__":
+    main()
