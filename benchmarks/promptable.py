@@ -60,14 +60,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this, and keep what is there")
     wanted = parser.parse_args()
-    register(train(wanted.steps, wanted.minutes), wanted.steps)
+    train(wanted.steps, wanted.minutes)
+    register()
 
 
-def train(steps: int, minutes: float) -> int:
-    """Train up to a number of steps, keeping the state on the way; returns how many have been done."""
+def train(steps: int, minutes: float) -> None:
+    """Train up to a number of steps, keeping the state on the way."""
     training, begun = _Training(steps), time.perf_counter()
     if training.step >= steps:
-        return training.step
+        return
     config = load_sweep(evidence.SWEEPS / "promptable.yaml")
     scans = training_scans(evidence.ROOT / config.data.manifest, config.protocol)
     print(f"{len(scans)} scans; from step {training.step} to {steps}", file=sys.stderr)
@@ -79,14 +80,13 @@ def train(steps: int, minutes: float) -> int:
             print(f"step {training.step}: {training.said()}, {spent_s:.0f} s", file=sys.stderr, flush=True)
             if spent_s > 60 * minutes:
                 break
-    return training.step
 
 
-def register(done: int, steps: int) -> None:
+def register() -> None:
     """Save in the original layout, and register as a user does."""
     kept = torch.load(FOLDER / "training.pt", weights_only=True)
     file = FOLDER / "phantom_promptable.pt"
-    (FOLDER / TRAINED).write_text(json.dumps({"steps": done, "planned_steps": steps}))
+    (FOLDER / TRAINED).write_text(json.dumps({"steps": kept["step"], "planned_steps": kept["plans"]}))
     torch.save({"model": kept["model"]}, file)
     for name, family in NAMES.items():
         sizes = FOLDER / f"{family}.json"
@@ -108,19 +108,21 @@ class _Training:
         torch.nn.init.constant_(self.model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 2.0)
         self._optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self._steps, self.step, self._recent = steps, 0, list[tuple[float, float]]()
+        self._plans = [steps]
         self._file = FOLDER / "training.pt"
         if self._file.exists():
             kept = torch.load(self._file, weights_only=True)
             self.model.load_state_dict(kept["model"])
             self._optimizer.load_state_dict(kept["optimizer"])
             self.step = kept["step"]
+            self._plans = kept["plans"] + [steps] * (kept["plans"][-1] != steps)
 
     def keep(self) -> None:
         """Replace the file; a run that is killed meanwhile leaves the former one."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         part = self._file.with_suffix(".part")
-        state = {"model": self.model.state_dict(), "optimizer": self._optimizer.state_dict(), "step": self.step}
-        torch.save(state, part)
+        state = {"model": self.model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        torch.save({**state, "step": self.step, "plans": self._plans}, part)
         part.replace(self._file)
 
     def said(self) -> str:

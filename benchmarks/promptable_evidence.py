@@ -17,6 +17,8 @@ from dgsweep.config.prompt_protocol import parse_protocol
 from dgsweep.config.schema import SweepConfig
 from dgsweep.records.ledger import Ledger
 
+FOUND = 0.3
+"""Dice under which a model that is told where the structure lies cannot be said to find it."""
 HEADING = "## Promptable, zero-shot"
 NOT_RUN = """**Not run, because no weights of the SAM family can be had here:** SAM, MedSAM, SAM 2 and MedSAM2 with
 their published weights, on any data. Their code is compared with the original packages on random weights, at the
@@ -81,16 +83,28 @@ def section() -> Iterator[str]:
     yield (
         "**The weights are a small model of ours, not MedSAM2 nor SAM 2**: SAM 2's video architecture with 3 million "
         f"parameters at 128 x 128, trained from scratch {_trained()} on jittered boxes, points and short "
-        "stacks of phantom T1W. Contrasts are shuffled and inverted at random, without which it could not answer on "
-        "another sequence (`make promptable`). Registered under both families: `medsam2` carries prompts through the "
-        "scan, `sam2` answers slice by slice (but under `keyslice_propagate`). It shows the path from checkpoint to "
-        "scored mask, nothing about the published models. Mean Dice [95 % interval over patients; one patient has "
-        "none]. All prompts but `predicted_box` are made of the reference: oracles, marked so. Unfinished cells are "
-        "marked.\n\n"
+        "stacks of phantom T1W. Contrasts are shuffled and inverted at random, since it could not be expected to "
+        "answer on another sequence otherwise (`make promptable`). Registered under both families: `medsam2` carries "
+        "prompts through the scan, `sam2` answers slice by slice (but under `keyslice_propagate`). It shows the path "
+        "from checkpoint to scored mask, nothing about the published models. Mean Dice [95 % interval over patients; "
+        "one patient has none]. All prompts but `predicted_box` are made of the reference: oracles, marked so. "
+        "Unfinished cells are marked.\n\n"
     )
     for sweep in SWEEPS:
         yield from _table(sweep)
     yield NOT_RUN
+
+
+def _words(found: pd.DataFrame, sweep: Sweep) -> Iterator[str]:
+    """The best oracle of every column, and where it finds next to nothing."""
+    if found.empty:
+        return
+    oracles = found[found["panel"] == "oracle"]
+    best = {head: oracles[oracles["target"] == target]["mean"].max() for target, head in sweep.columns.items()}
+    known = {head: float(mean) for head, mean in best.items() if pd.notna(mean)}
+    yield f"Best of the oracle prompts that have run: {', '.join(f'{head} {mean:.2f}' for head, mean in known.items())}. "
+    lost = [head for head, mean in known.items() if mean < FOUND]
+    yield f"**Not carried over** (below {FOUND:.1f} whichever of them): {', '.join(lost) or 'none'}.\n\n"
 
 
 def _trained() -> str:
@@ -98,7 +112,11 @@ def _trained() -> str:
     if not place.exists():
         return "(not yet)"
     steps = json.loads(place.read_text(encoding="utf-8"))
-    return f"for {steps['steps']} of {steps['planned_steps']} steps"
+    plans = steps["planned_steps"]
+    changed = (
+        f" (its learning rate planned over {', then '.join(map(str, plans))})" if plans != [steps["steps"]] else ""
+    )
+    return f"for {steps['steps']} steps{changed}"
 
 
 def _table(sweep: Sweep) -> Iterator[str]:
@@ -111,6 +129,7 @@ def _table(sweep: Sweep) -> Iterator[str]:
         cells = [_cell(found, method, prompt, target, sweep) for target in sweep.columns]
         yield f"| {method} | {prompt or '-'} | {oracle} | {' | '.join(cells)} |\n"
     yield "\n"
+    yield from _words(found, sweep)
 
 
 def _rows(config: SweepConfig) -> Iterator[tuple[str, str, str]]:
@@ -145,7 +164,7 @@ def _cell(found: pd.DataFrame, method: str, prompt: str, target: str, sweep: Swe
     if chosen.empty:
         return evidence.UNFINISHED
     row = chosen.iloc[0]
-    return evidence.dice_text(row) if row["low"] == row["low"] else f"{row['mean']:.2f}"
+    return evidence.dice_text(row) if pd.notna(row["low"]) else f"{row['mean']:.2f}"
 
 
 if __name__ == "__main__":
