@@ -102,7 +102,8 @@ def _words(found: pd.DataFrame, sweep: Sweep) -> Iterator[str]:
     oracles = found[found["panel"] == "oracle"]
     best = {head: oracles[oracles["target"] == target]["mean"].max() for target, head in sweep.columns.items()}
     known = {head: float(mean) for head, mean in best.items() if pd.notna(mean)}
-    yield f"Best of the oracle prompts that have run: {', '.join(f'{head} {mean:.2f}' for head, mean in known.items())}. "
+    listed = ", ".join(f"{head} {mean:.2f}" for head, mean in known.items())
+    yield f"Best of the oracle prompts that have run: {listed}. "
     lost = [head for head, mean in known.items() if mean < FOUND]
     yield f"**Not carried over** (below {FOUND:.1f} whichever of them): {', '.join(lost) or 'none'}.\n\n"
 
