@@ -16,18 +16,23 @@ SWEEPS = ROOT / "examples" / "evidence"
 UNFINISHED = "not run yet"
 
 
-def read(name: str) -> tuple[Plan, pd.DataFrame]:
-    """The plan of a sweep of `examples/evidence`, and its table: a row per arm (no setting), network and column."""
+def selected(name: str) -> tuple[Plan, Plan, pd.DataFrame]:
+    """Of a sweep of `examples/evidence`: the plan as asked, as it ran last, and what that has scored so far."""
     prepared = prepare(SWEEPS / f"{name}.yaml")
     ledger = Ledger(Path(prepared.config.output))
     if not ledger.files.plan.exists():
-        return prepared.plan, pd.DataFrame()
-    plan = ledger.read_plan()
-    cases = selected_cases("source_val", plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
+        return prepared.plan, prepared.plan, pd.DataFrame()
+    ran = ledger.read_plan()
+    return prepared.plan, ran, selected_cases("source_val", ran, ledger.cases_frame(ran), ledger.curves_frame(ran))
+
+
+def read(name: str) -> tuple[Plan, pd.DataFrame]:
+    """The plan of a sweep, and its table: a row per arm (no setting), network and column."""
+    asked, ran, cases = selected(name)
     if cases.empty:
-        return prepared.plan, pd.DataFrame()
-    table = matrix(cases, plan)
-    return prepared.plan, table.assign(arm=table["arm"].astype(str).str.partition(" ")[0])
+        return asked, pd.DataFrame()
+    table = matrix(cases, ran)
+    return asked, table.assign(arm=table["arm"].astype(str).str.partition(" ")[0])
 
 
 def row(dice: pd.DataFrame, role: str, target: str, **wanted: str) -> "pd.Series[Any] | None":

@@ -60,6 +60,8 @@ def _conformance(names: list[str]) -> Iterator[str]:
         results = check(declaration)
         failed = [result.check for result in results if result.outcome == "failed"]
         verdict = f"failed: {', '.join(failed)}" if failed else "all passed"
+        if all(result.outcome == "skipped" for result in results):
+            verdict = "not trained: nothing to check"
         requires = declaration.requires
         yield (
             f"| `{name}` | ≥ {requires.min_source_domains} | {requires.contrast_inversion} | {verdict} "

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import evidence
 import pandas as pd
+from scipy.stats import binomtest
 
 from dgsweep.analysis.frames import arm_name
-from dgsweep.analysis.selection import selected_cases
 from dgsweep.analysis.tables import method_table
-from dgsweep.execution.prepare import prepare
 from dgsweep.plan.trial import Plan, Setting, TrialSpec
-from dgsweep.records.ledger import Ledger
 
 NAME = "unlabelled"
 TARGET = "T2W"
 WORTH = 0.05
 """Dice from which a difference across sequences is called a gain, if its interval excludes zero too."""
+BY_CHANCE = 0.025
+"""Share of 95 % intervals that lie above zero where nothing is."""
+CONVINCING = 0.05
 KINDS = {"source": "T1W", "target_train": TARGET, "none": "-"}
 
 
@@ -45,7 +45,8 @@ class Arm:
 
 def section() -> Iterator[str]:
     """Heading, tables and words."""
-    plan, table = _read()
+    plan, ran, cases = evidence.selected(NAME)
+    table = pd.DataFrame() if cases.empty else method_table(cases, ran)
     arms = [_arm(spec, table) for spec in plan.trials if spec.seed == plan.config["seeds"][0]]
     budget = plan.config["budget"]
     yield "## With unlabelled scans\n\n"
@@ -60,17 +61,6 @@ def section() -> Iterator[str]:
     for ratio in plan.config["protocol"]["label_ratio"]:
         yield from _table([arm for arm in arms if arm.setting.label_ratio == ratio], ratio, plan)
     yield from _words(arms, list(plan.config["protocol"]["label_ratio"]))
-
-
-def _read() -> tuple[Plan, pd.DataFrame]:
-    prepared = prepare(evidence.SWEEPS / f"{NAME}.yaml")
-    ledger = Ledger(Path(prepared.config.output))
-    if not ledger.files.plan.exists():
-        return prepared.plan, pd.DataFrame()
-    cases = selected_cases(
-        "source_val", prepared.plan, ledger.cases_frame(prepared.plan), ledger.curves_frame(prepared.plan)
-    )
-    return prepared.plan, pd.DataFrame() if cases.empty else method_table(cases, prepared.plan)
 
 
 def _arm(spec: TrialSpec, table: pd.DataFrame) -> Arm:
@@ -144,10 +134,12 @@ def _crosspan(others: list[Arm], across: list[Arm]) -> Iterator[str]:
     semi = [arm for arm in others if arm.setting.unlabelled != "none"]
     home = [arm for arm in semi if _better(arm.home)]
     free_across = [arm for arm in across if arm in semi]
-    found = "appears" if home and not free_across else "does not appear"
+    chance = binomtest(len(home), len(semi), BY_CHANCE, alternative="greater").pvalue if semi else 1.0
+    found = "appears" if chance < CONVINCING and not free_across else "does not appear"
     yield (
         f"- CrossPan, “gains only under stable intensities”: **{found}** (of {len(semi)} semi-supervised rows "
-        f"{len(home)} gain in T1W and {len(free_across)} across).\n"
+        f"{len(home)} gain in T1W, of which chance alone would give {BY_CHANCE * len(semi):.1f}, and "
+        f"{len(free_across)} across).\n"
     )
     spread = {ratio: _spread([arm for arm in semi if arm.setting.label_ratio == ratio]) for ratio in _ratios(semi)}
     if len(spread) > 1:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -144,3 +146,11 @@ def test_a_signal_stops_the_sweep_keeps_what_is_done_and_tells_how_to_go_on(tmp_
     finally:
         signal.signal(signal.SIGINT, ignored)
     assert sweep(tmp_path, plan, behind).reused == 1
+
+
+def test_the_driver_does_not_load_torch() -> None:
+    found = "import dgsweep.execution.sweep, dgsweep.execution.starts, sys; print('torch' in sys.modules)"
+    bare = found.replace("dgsweep.execution.starts, ", "")
+    loaded = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+              for code in (bare, found)]  # fmt: skip
+    assert loaded == ["False", "True"]

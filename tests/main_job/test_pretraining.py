@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from dgsweep.records.ledger import Ledger
 
 PRETRAINED = {"name": "erm", "init_from": {"name": "mae3d", "hp": {"block": 8}}}
@@ -47,6 +49,7 @@ def test_a_pretraining_that_fails_fails_what_starts_from_it_with_its_reason_and_
     assert f"the pretraining that it starts from ({first.trial_id}): the loss was not finite" in failure["cause"]
 
 
+@pytest.mark.slow  # four sweeps; its parts are tested in plan, records and training
 def test_a_finished_trial_of_another_sweep_is_started_from_and_what_is_none_is_refused(desk) -> None:
     desk.write(methods=["erm"], output=str(desk.folder / "before"))
     assert desk.sweep("--no-report").returncode == 0

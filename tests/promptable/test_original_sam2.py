@@ -176,7 +176,7 @@ def test_slices_with_and_without_the_object_are_both_among_those_compared():
     assert min(scores) < 0 < max(scores)
 
 
-@pytest.mark.parametrize(("family", "size_px"), [("medsam2", 512), ("sam2", 1024)])
+@pytest.mark.parametrize(("family", "size_px"), [("medsam2", 512), pytest.param("sam2", 1024, marks=pytest.mark.slow)])
 def test_images_and_propagation_are_equal_at_the_published_image_sizes_too(tmp_path, family, size_px):
     original, record = registered(tmp_path, replace(Architecture.small(family, size_px), memory_layers=1))
     image_model, video_model = (build(family, record.path, video=video) for video in (False, True))

@@ -12,7 +12,7 @@ from torch.nn import functional
 from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
 from dgsweep.method.corruption import cube_draws
-from dgsweep.method.restoration import RestoringMethod
+from dgsweep.method.restoration import RestoringMethod, mean_inside
 from dgsweep_methods.dual_ssl.corruption import CUBES, corrupted
 
 BAND = 3
@@ -67,7 +67,7 @@ def prototype_contrast(vectors: Tensor, label: Tensor, sums: Tensor, temperature
 
 def restoration_loss(restored: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     """Mean absolute difference of two images (B, C, X, Y, Z) over the voxels of a mask (B, 1, X, Y, Z); 0 if empty."""
-    return ((restored - image).abs() * mask).sum() / (mask.sum() * image.shape[1]).clamp_min(1)
+    return mean_inside((restored - image).abs(), mask)
 
 
 @final

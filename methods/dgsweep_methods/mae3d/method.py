@@ -1,5 +1,6 @@
 """Masked autoencoder: which blocks are hidden, and the loss on them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from dgsweep.method.base import Batch, View
 from dgsweep.method.context import Context
-from dgsweep.method.restoration import RestoringMethod
+from dgsweep.method.corruption import at_voxels, cube_grid
+from dgsweep.method.restoration import RestoringMethod, mean_inside
 
 
 def hidden_blocks(image: Tensor, share: float, block: int, generator: torch.Generator) -> Tensor:
@@ -17,20 +19,17 @@ def hidden_blocks(image: Tensor, share: float, block: int, generator: torch.Gene
 
     Image (B, C, X, Y, Z). Blocks at the end of an axis are cut where the side is no multiple of `block`.
     """
-    size = image.shape[2:]
-    cells = [-(-side // block) for side in size]
-    total = cells[0] * cells[1] * cells[2]
+    sides = (block, block, block)
+    cells = cube_grid(image, sides)
+    total = math.prod(cells)
     count = min(total, max(1, round(share * total))) if share else 0
     order = torch.rand(len(image), total, generator=generator, device=image.device).argsort(dim=1)
-    hidden = (order < count).view(len(image), 1, *cells)
-    for axis in (2, 3, 4):
-        hidden = hidden.repeat_interleave(block, dim=axis)
-    return hidden[:, :, : size[0], : size[1], : size[2]]
+    return at_voxels((order < count).view(len(image), 1, *cells), sides, image)
 
 
 def hidden_error(restored: Tensor, image: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared difference of two images (B, C, X, Y, Z) over the hidden voxels (B, 1, X, Y, Z); 0 if none is."""
-    return ((restored - image).square() * hidden).sum() / (hidden.sum() * image.shape[1]).clamp_min(1)
+    return mean_inside((restored - image).square(), hidden)
 
 
 @final

@@ -12,22 +12,18 @@ from dgsweep.method.base import Batch, Method, Tap, View
 from dgsweep.method.context import Context
 from dgsweep.method.features import observe
 from dgsweep.method.intensity import strong_view
-from dgsweep.method.volume import uniform, warp
+from dgsweep.method.volume import resampled_box, uniform
 
-VOXEL = (1.0, 1.0, 1.0)
-"""Crops have the patch's proportions, so that the size of a voxel does not matter."""
 SHORT = 1e-6
 """A vector shorter than this is not stretched to unit length."""
 
 
 def random_crop(image: Tensor, least: float, generator: torch.Generator) -> Tensor:
     """A box of each sample (B, C, X, Y, Z), `least` to all of its volume, resampled to the patch's size."""
-    n, size = len(image), image.shape[2:]
+    n = len(image)
     side = uniform(least, 1.0, (n,), generator, image.device) ** (1 / 3)
     offset = uniform(-0.5, 0.5, (n, 3), generator, image.device) * (1.0 - side)[:, None]
-    shift = (offset * image.new_tensor(size)).view(n, 3, 1, 1, 1).expand(n, 3, *size)
-    scale = side.view(n, 1, 1) * torch.eye(3, device=image.device)
-    return warp(image, image[:, 0], scale.to(image.dtype), shift.to(image.dtype), VOXEL)[0]
+    return resampled_box(image, offset, side[:, None].expand(n, 3))
 
 
 def contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:

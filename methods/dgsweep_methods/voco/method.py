@@ -11,12 +11,10 @@ from torch.nn import functional
 from dgsweep.method.base import Batch, Method, Tap, View
 from dgsweep.method.context import Context
 from dgsweep.method.features import observe
-from dgsweep.method.volume import uniform, warp
+from dgsweep.method.volume import resampled_box, uniform
 
 SMALL = 1e-6
 """Keeps the logarithm finite (released code), and vectors that are shorter from being stretched to unit length."""
-VOXEL = (1.0, 1.0, 1.0)
-"""Crops are scaled along the axes only, so that the size of a voxel does not matter."""
 
 
 def base_corners(grid: Sequence[int], device: torch.device) -> Tensor:
@@ -32,11 +30,7 @@ def cropped(image: Tensor, corner: Tensor, sides: Tensor) -> Tensor:
         corner: (B, 3), low corner of the box as a share of the patch's sides.
         sides: (3,), sides of all boxes, as such shares.
     """
-    n, size = len(image), image.shape[2:]
-    shift = (corner + sides / 2 - 0.5) * corner.new_tensor(size)
-    matrix = torch.diag(sides).expand(n, 3, 3).to(image.dtype)
-    moved = shift.view(n, 3, 1, 1, 1).expand(n, 3, *size).to(image.dtype)
-    return warp(image, image[:, 0], matrix, moved, VOXEL)[0]
+    return resampled_box(image, corner + sides / 2 - 0.5, sides.expand(len(image), 3))
 
 
 def overlaps(targets: Tensor, bases: Tensor, sides: Tensor) -> Tensor:

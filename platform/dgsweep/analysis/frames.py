@@ -6,9 +6,8 @@ from typing import Literal
 import pandas as pd
 
 from dgsweep.analysis.selection import last_step
-from dgsweep.plan.trial import Plan, TrialSpec
+from dgsweep.plan.trial import BASELINE, Plan, TrialSpec
 
-BASELINE = "erm"
 ROW = ["panel", "network", "arm", "source_set"]
 """What names one row of a table: panel, backbone, method with its setting, and source set."""
 CASE = ["fold", "seed", "role", "sequence", "domain", "patient_id", "case_id"]
@@ -41,7 +40,7 @@ def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
     arms = _of_trial(known, {key: _arm(spec.method, spec.setting.label()) for key, spec in specs.items()})
     return known.assign(
         arm=arms,
-        baseline=arms.map(is_baseline).astype(bool),
+        baseline=arms.map(is_baseline),
         group=_of_trial(known, {key: comparison_group(spec) for key, spec in specs.items()}),
         source_set=_of_trial(known, {key: spec.sources_label for key, spec in specs.items()}),
     )
@@ -81,9 +80,9 @@ def case_values(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     Validation cases and cases with an empty reference are left out; the latter stand in `tables.empty_references`.
     """
     scored = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
-    keys = [*ROW, "method", "baseline", "group", "trial_id", *CASE]
+    keys = [*ROW, "baseline", "group", "trial_id", *CASE]
     values = last_step(scored).groupby(keys, dropna=False, observed=True)[metric].mean()
-    return values.rename("value").reset_index()
+    return values.rename("value").reset_index().astype({"baseline": bool})  # of no rows it would be an object
 
 
 def with_targets(values: pd.DataFrame, by: Level) -> pd.DataFrame:

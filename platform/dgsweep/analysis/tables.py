@@ -173,9 +173,8 @@ def _compared(values: pd.DataFrame, keys: list[str], bootstrap: Bootstrap) -> pd
 def _paired_with_baseline(values: pd.DataFrame) -> pd.DataFrame:
     """Per-case differences to the baseline trained on the same sources, fold and seed; none for the baseline itself."""
     on = ["group", "source_set", "fold", "seed", "role", "target", "domain", "case_id"]
-    plain = values["baseline"].astype(bool)
-    baseline = values[plain].sort_values("arm").drop_duplicates(on)
-    others = values[~plain]
+    baseline = values[values["baseline"]].sort_values("arm").drop_duplicates(on)
+    others = values[~values["baseline"]]
     pairs = others.merge(baseline[[*on, "value"]], on=on, suffixes=("", "_baseline"))
     return pairs.assign(value=pairs["value"] - pairs["value_baseline"])
 

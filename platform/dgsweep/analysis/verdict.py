@@ -83,5 +83,5 @@ def _reference(values: pd.DataFrame, first: "pd.Series[str]") -> pd.DataFrame:
         & (values["group"] == first["group"])
         & (values["source_set"] == first["source_set"])
     ]
-    baseline = same[same["baseline"].astype(bool)]
+    baseline = same[same["baseline"]]
     return baseline if len(baseline) else same[same["arm"] == first["arm"]]

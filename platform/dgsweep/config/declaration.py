@@ -35,7 +35,7 @@ class Requires:
     unlabelled: Literal["none", "source", "target"] = "none"
     prompts: Literal["none", "box", "point"] = "none"
     protocols: tuple[str, ...] = ()
-    """Names of the prompt protocols that a promptable method takes: `dgsweep.config.prompt_protocol.MEANING`."""
+    """Names of the prompt protocols that a promptable method takes: `dgsweep.config.prompt_protocol.PROTOCOLS`."""
     phase: Literal["train", "pretrain"] = "train"
     reads_target: bool = False
     contrast_inversion: Literal["yes", "no"] = "no"

@@ -25,7 +25,6 @@ from dgsweep.execution.outcome import SweepOutcome
 from dgsweep.execution.preparation import build_jobs, cache_folder, require_room, write_case_list
 from dgsweep.execution.progress import SweepProgress
 from dgsweep.execution.resources import TrialResources, resolve_resources, this_node
-from dgsweep.execution.starts import require_fitting_starts
 from dgsweep.execution.tracker import SweepTracker
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
@@ -99,7 +98,7 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         ledger.write_plan(plan)
         write_case_list(manifest, ledger.output)
         pending = sweep.pending()
-        require_fitting_starts(pending)
+        _require_fitting_starts(pending)
         view = MlflowView(config.tracking.uri, config.tracking.experiment or config.name, ledger.output)
         reused = len(plan.trials) - sum(1 for spec in pending if spec.phase != "pretrain")
         progress = SweepProgress(console, total=len(pending) + reused, reused=reused, heartbeat=ledger.progress)
@@ -116,6 +115,14 @@ def run_sweep(  # noqa: PLR0913 - three things and keyword-only switches
         failed=tracker.failed,
         wall_s=time.monotonic() - started_s,
     )
+
+
+def _require_fitting_starts(pending: Sequence[TrialSpec]) -> None:
+    """Only here does the driver load torch: where weights of earlier trials are to be tried on networks."""
+    if any(spec.given for spec in pending):
+        from dgsweep.execution.starts import require_fitting_starts
+
+        require_fitting_starts(pending)
 
 
 @contextmanager

@@ -104,20 +104,20 @@ def _trained(spec: TrialSpec, ledger: Ledger, job: TrialJob, runtime: Runtime) -
 
 
 def _start(spec: TrialSpec, ledger: Ledger) -> Path | None:
-    """Where the pretraining that the trial starts from left its weights.
+    """Where the weights lie that the trial starts from; None where the seed decides.
 
     Raises:
-        TrialFailedError: It has not finished.
+        TrialFailedError: They are not, or no longer, there.
     """
     if spec.given:
         return _given_weights(spec)
-    for needed in spec.depends_on:
-        final = ledger.paths(needed).checkpoint / FINAL
-        if not final.exists():
-            cause = ledger.failure(needed).get("cause", "it has not finished")
-            raise TrialFailedError(f"the pretraining that it starts from ({needed}): {cause}", kind="dependency")
-        return final
-    return None
+    if not spec.depends_on:
+        return None
+    (needed,) = spec.depends_on
+    final = ledger.paths(needed).final_weights
+    if not final.exists():
+        raise _unmet(ledger, needed, "pretraining that it starts from")
+    return final
 
 
 def _leader(spec: TrialSpec, ledger: Ledger, runtime: Runtime) -> Leader | None:
@@ -126,14 +126,20 @@ def _leader(spec: TrialSpec, ledger: Ledger, runtime: Runtime) -> Leader | None:
     Raises:
         TrialFailedError: it has not finished.
     """
-    for needed in spec.depends_on:
-        own = ledger.spec(needed)
-        training = load_trained(own, ledger.paths(needed).checkpoint, runtime) if own else None
-        if own is None or training is None:
-            cause = ledger.failure(needed).get("cause", "it has not finished")
-            raise TrialFailedError(f"the trial whose predictions prompt it ({needed}): {cause}", kind="dependency")
-        return Leader(spec=own, ctx=training.ctx)
-    return None
+    if not spec.depends_on:
+        return None
+    (needed,) = spec.depends_on
+    own = ledger.spec(needed)
+    training = load_trained(own, ledger.paths(needed).checkpoint, runtime) if own else None
+    if own is None or training is None:
+        raise _unmet(ledger, needed, "trial whose predictions prompt it")
+    return Leader(spec=own, ctx=training.ctx)
+
+
+def _unmet(ledger: Ledger, needed: str, what: str) -> TrialFailedError:
+    """A trial that another depends on has not finished; the reason is its own."""
+    cause = ledger.failure(needed).get("cause", "it has not finished")
+    return TrialFailedError(f"the {what} ({needed}): {cause}", kind="dependency")
 
 
 def _given_weights(spec: TrialSpec) -> Path:
@@ -163,7 +169,7 @@ def _scores(
     alone = replace(runtime, rank=0, world_size=1)
     for folder in (paths.predictions, paths.checkpoint):  # scores of a case are kept beside the weights until the end
         folder.mkdir(parents=True, exist_ok=True)
-    for number, (task, rows) in enumerate(_scored(training, spec, left, job, alone), start=1):
+    for number, (task, rows) in enumerate(_scored(training, spec, left, ledger, job, alone), start=1):
         partial.add(task.case.info.case_id, rows)
         mine.extend(rows)
         runtime.report({"phase": "score", "step": training.ctx.step, "steps": spec.budget_steps,
@@ -172,10 +178,10 @@ def _scores(
 
 
 def _scored(
-    training: Training, spec: TrialSpec, tasks: list[ScoreTask], job: TrialJob, runtime: Runtime
+    training: Training, spec: TrialSpec, tasks: list[ScoreTask], ledger: Ledger, job: TrialJob, runtime: Runtime
 ) -> Iterator[tuple[ScoreTask, list[Row]]]:
     if spec.phase == "zero_shot":
-        leader = _leader(spec, Ledger(job.output), runtime)
+        leader = _leader(spec, ledger, runtime)
         return score_zero_shot(training.ctx, spec, tasks, ZeroShotPlace(cache=job.cache, leader=leader), runtime)
     return score_cases(training.ctx, spec, tasks, PreprocessCache(job.cache), runtime)
 

@@ -1,6 +1,6 @@
 """What a method that is not trained is told of a case, beside its image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,8 @@ class CaseRequest:
     """One case of a zero-shot trial; stands in `ctx.request` while `predict_case` runs."""
 
     case_id: str
-    image_sha: str
-    """Of the image file: what is kept of a case is kept under it."""
     spacing_mm: tuple[float, float, float]
     prompts: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)
     """Class (from 1) -> its prompts (`promptable.prompts.Prompt`); none where the case has nothing of it."""
     cache: Path | None = None
     """Folder for embeddings, shared by all trials of the sweep; None keeps nothing."""
-    progress: Callable[[str, int, int], None] | None = None
-    """Called with what is done to slices, how many are done, and of how many."""

@@ -12,12 +12,21 @@ POINTS = 256
 
 def cube_draws(image: Tensor, sides: Sides, generator: torch.Generator) -> Tensor:
     """Draws from U(0, 1), one for each cube of each sample of (B, C, X, Y, Z), at its voxels: (B, 1, X, Y, Z)."""
-    size = image.shape[2:]
-    cells = [-(-length // side) for length, side in zip(size, sides, strict=True)]
-    drawn = torch.rand(len(image), 1, *cells, generator=generator, device=image.device)
+    drawn = torch.rand(len(image), 1, *cube_grid(image, sides), generator=generator, device=image.device)
+    return at_voxels(drawn, sides, image)
+
+
+def cube_grid(image: Tensor, sides: Sides) -> list[int]:
+    """How many cubes there are along x, y, z of (B, C, X, Y, Z), those that the border cuts too."""
+    return [-(-length // side) for length, side in zip(image.shape[2:], sides, strict=True)]
+
+
+def at_voxels(cubes: Tensor, sides: Sides, image: Tensor) -> Tensor:
+    """Values of cubes (B, 1, i, j, k) at the voxels of an image (B, C, X, Y, Z): (B, 1, X, Y, Z)."""
     for axis, side in enumerate(sides, start=2):
-        drawn = drawn.repeat_interleave(side, dim=axis)
-    return drawn[:, :, : size[0], : size[1], : size[2]]
+        cubes = cubes.repeat_interleave(side, dim=axis)
+    x, y, z = image.shape[2:]
+    return cubes[:, :, :x, :y, :z]
 
 
 def shuffled(image: Tensor, sides: Sides, generator: torch.Generator) -> Tensor:

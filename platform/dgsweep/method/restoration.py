@@ -10,6 +10,11 @@ from dgsweep.method.context import Context
 from dgsweep.method.features import observe
 
 
+def mean_inside(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of values (B, C, X, Y, Z) over the voxels of a mask (B, 1, X, Y, Z); 0 where it is empty."""
+    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp_min(1)
+
+
 @dataclass(kw_only=True)
 class RestoringMethod(Method):
     """Base of methods with a point-wise head that makes an image of the decoder's last features."""

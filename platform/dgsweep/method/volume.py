@@ -97,12 +97,32 @@ def warp(
         shift: (B, 3, X, Y, Z) further displacement of the point that is read, in voxels.
         spacing_mm: size of a voxel.
     """
+    grid = _reading_grid(image, matrix, shift, spacing_mm)
+    moved = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+    warped = functional.grid_sample(label[:, None].to(image.dtype), grid, mode="nearest", align_corners=False)
+    return moved, warped[:, 0].to(label.dtype)
+
+
+def resampled_box(image: Tensor, offset: Tensor, sides: Tensor) -> Tensor:
+    """One box of each sample (B, C, X, Y, Z), resampled trilinearly to the size of the image.
+
+    Args:
+        image: the images.
+        offset: (B, 3), from the image's centre to the box's, as a share of the image's sides.
+        sides: (B, 3), of the box, as such shares.
+    """
+    n, size = len(image), image.shape[2:]
+    shift = (offset * offset.new_tensor(size)).view(n, 3, 1, 1, 1).expand(n, 3, *size)
+    voxel = (1.0, 1.0, 1.0)  # boxes are scaled along the axes only, so that its size does not matter
+    grid = _reading_grid(image, torch.diag_embed(sides).to(image.dtype), shift.to(image.dtype), voxel)
+    return functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+
+def _reading_grid(image: Tensor, matrix: Tensor, shift: Tensor, spacing_mm: tuple[float, float, float]) -> Tensor:
+    """Where each output voxel is read, as `grid_sample` wants it: (B, X, Y, Z, 3). Arguments as those of `warp`."""
     size = image.new_tensor(image.shape[2:])
     half_mm = size * image.new_tensor(spacing_mm) / 2.0
     theta = image.new_zeros(len(image), 3, 4)
     theta[:, :, :3] = (matrix * half_mm / half_mm[:, None]).flip(1, 2)  # grid_sample orders its axes z, y, x
     grid = functional.affine_grid(theta, [len(image), 1, *image.shape[2:]], align_corners=False)
-    grid = grid + (shift.movedim(1, -1) * 2.0 / size).flip(-1)
-    moved = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
-    warped = functional.grid_sample(label[:, None].to(image.dtype), grid, mode="nearest", align_corners=False)
-    return moved, warped[:, 0].to(label.dtype)
+    return grid + (shift.movedim(1, -1) * 2.0 / size).flip(-1)

@@ -72,7 +72,7 @@ def build_plan(
     patients = {case.case_id: case.patient_id for case in cases}
     notes += _stranger_notes(entries, patients)
     planned, first, refusals = _trials(config, labels, rows, entries, backbones, patients)
-    planned += [*zero_shot_trials(config, labels, rows, entries, existing.weights, planned)]
+    planned = [*planned, *zero_shot_trials(config, labels, rows, entries, existing.weights, planned)]
     _check_not_all_refused(config, planned, refusals)
     return Plan(
         sweep=config.name,

@@ -59,11 +59,10 @@ def unfit_start(
 
 
 def _other_network(spec: TrialSpec, network: NetworkEntry) -> str:
+    """By name and recipe; options and channels show in the shapes of the weights, compared before training."""
     own = (network.declaration.name, network.declaration.recipe_version)
     if (spec.network, spec.network_recipe) == own:
-        return (
-            ""  # options and channels show in the names and shapes of the weights, which are compared before training
-        )
+        return ""
     made = f"{spec.network} (recipe {spec.network_recipe})"
     return f"the trial {spec.trial_id} holds weights of {made}, and the cell's network is {own[0]} (recipe {own[1]})"
 

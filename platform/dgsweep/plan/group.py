@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from dgsweep.config.schema import SweepConfig
@@ -13,7 +14,7 @@ from dgsweep.plan.identity import cell_identity, grid_content, learning_keys, sc
 from dgsweep.plan.needs import panel_of
 from dgsweep.plan.pretrain import Stage, Start, pretraining
 from dgsweep.plan.protocol import DomainSplit
-from dgsweep.plan.recipe import resolved_training
+from dgsweep.plan.recipe import resolved_training, scoring_sections
 from dgsweep.plan.rows import SourceRow
 from dgsweep.plan.trial import Panel, Preprocessing, Setting, Split, TrialSpec, content_id
 
@@ -28,23 +29,25 @@ class Group:
     method: MethodEntry
     network: NetworkEntry
 
+    @cached_property
+    def grid(self) -> Preprocessing:
+        """Fitted on the labelled training cases."""
+        config, train = self.config, self.row.cases.train
+        spacing = working_spacing(config.data, train)
+        patch = config.data.patch or planned_patch(train, spacing, self.network)
+        return Preprocessing(spacing_mm=spacing, patch=patch, labels=dict(self.labels))
+
 
 def starts_of(group: Group) -> dict[int, TrialSpec]:
     """Seed -> the pretraining that the group's trials of that seed start from; none where they start from the seed."""
     start = group.method.start
     if not isinstance(start, Start):
         return {}
-    what, grid = _what(group), _grid(group)
-    stage = {key: what[key] for key in ("network", "network_recipe", "network_options")}
-    return {
-        seed: pretraining(
-            start,
-            group.row.pretraining[start.data],
-            group.config,
-            Stage(**stage, preprocessing=grid, fold=group.row.fold, seed=seed, sources_label=group.row.split.label),
-        )
-        for seed in group.config.seeds
-    }
+    row, images = group.row, group.row.pretraining[start.data]
+    stage = partial(
+        Stage, network=group.network, preprocessing=group.grid, fold=row.fold, sources_label=row.split.label
+    )
+    return {seed: pretraining(start, images, group.config, stage(seed=seed)) for seed in group.config.seeds}
 
 
 def group_trials(group: Group, starts: Mapping[int, TrialSpec]) -> Iterator[TrialSpec]:
@@ -161,16 +164,8 @@ def _sorted(split: DomainSplit, side: str) -> tuple[str, ...]:
     return tuple(sorted(split.sources if side == "sources" else split.targets))
 
 
-def _grid(group: Group) -> Preprocessing:
-    config, train = group.config, group.row.cases.train
-    spacing = working_spacing(config.data, train)
-    patch = config.data.patch or planned_patch(train, spacing, group.network)
-    return Preprocessing(spacing_mm=spacing, patch=patch, labels=dict(group.labels))
-
-
 def _how(group: Group) -> dict[str, Any]:
-    config, cases, grid = group.config, group.row.cases, _grid(group)
-    scoring = {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}
+    config, cases, grid, scoring = group.config, group.row.cases, group.grid, scoring_sections(group.config)
     return {
         "preprocessing": grid,
         "budget_steps": config.budget.steps,

@@ -10,9 +10,10 @@ from dgsweep.config.schema import MethodConfig, Pool, SweepConfig
 from dgsweep.errors import Problems
 from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.given import GivenStart, GivenTrial
+from dgsweep.plan.grid import NetworkEntry
 from dgsweep.plan.hyperparameters import resolve_values
 from dgsweep.plan.identity import grid_content, image_fingerprint, learning_keys
-from dgsweep.plan.recipe import resolved_training
+from dgsweep.plan.recipe import resolved_training, scoring_sections
 from dgsweep.plan.trial import Preprocessing, Setting, Split, TrialSpec, content_id
 
 
@@ -60,9 +61,7 @@ def start_of(
 class Stage:
     """What a pretraining has in common with the trials that start from it."""
 
-    network: str
-    network_recipe: int
-    network_options: Mapping[str, Any]
+    network: NetworkEntry
     preprocessing: Preprocessing
     fold: int
     seed: int
@@ -72,7 +71,7 @@ class Stage:
 def pretraining(start: Start, cases: Sequence[CaseInfo], config: SweepConfig, stage: Stage) -> TrialSpec:
     """The trial that pretrains on some images; equal content gives the same trial, whoever starts from it."""
     factors, steps = config.protocol.factors, config.budget.pretrain_steps or config.budget.steps
-    training = resolved_training(config.training, steps)
+    training, scoring = resolved_training(config.training, steps), scoring_sections(config)
     sha = image_fingerprint(cases, factors)
     name = content_id(_identity(start, stage, training, steps) | {"images": sha})
     return TrialSpec(
@@ -83,9 +82,9 @@ def pretraining(start: Start, cases: Sequence[CaseInfo], config: SweepConfig, st
         recipe_version=start.declaration.recipe_version,
         setting=Setting(),
         hp=dict(start.hp),
-        network=stage.network,
-        network_recipe=stage.network_recipe,
-        network_options=dict(stage.network_options),
+        network=stage.network.declaration.name,
+        network_recipe=stage.network.declaration.recipe_version,
+        network_options=dict(stage.network.options),
         sources=tuple(sorted({case.domain(factors) for case in cases})),
         targets=(),
         sources_label="all scans" if start.data == "all_unlabelled" else stage.sources_label,
@@ -95,13 +94,13 @@ def pretraining(start: Start, cases: Sequence[CaseInfo], config: SweepConfig, st
         budget_steps=steps,
         preprocessing=stage.preprocessing,
         training=training,
-        inference=config.inference.model_dump(mode="json"),
-        metrics=config.metrics.model_dump(mode="json"),
         output_keep="none",
         split=Split(train=(), val=(), test=(), target=(), unlabelled=tuple(case.case_id for case in cases)),
         domains={case.case_id: case.domain(factors) for case in cases},
         score_shas={},
         train_sha=sha,
+        inference=scoring["inference"],
+        metrics=scoring["metrics"],
         phase="pretrain",
     )
 
@@ -112,9 +111,9 @@ def _identity(start: Start, stage: Stage, training: Mapping[str, Any], steps: in
         "pretraining": start.declaration.name,
         "recipe_version": start.declaration.recipe_version,
         "hp": dict(start.hp),
-        "network": stage.network,
-        "network_recipe": stage.network_recipe,
-        "network_options": dict(stage.network_options),
+        "network": stage.network.declaration.name,
+        "network_recipe": stage.network.declaration.recipe_version,
+        "network_options": dict(stage.network.options),
         "budget": steps,
         "training": learning_keys(training),
         "preprocessing": grid_content(stage.preprocessing),

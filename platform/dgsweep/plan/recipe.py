@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dgsweep.config.schema import TrainingConfig
+from dgsweep.config.schema import SweepConfig, TrainingConfig
 
 _LEARNING_RATES = {"sgd": 1e-2, "adamw": 1e-3}
 
@@ -18,3 +18,8 @@ def resolved_training(training: TrainingConfig, steps: int) -> dict[str, Any]:
         "eval_every": training.eval_every or tenth,
         "checkpoint_every": training.checkpoint_every or min(tenth, 1000),
     }
+
+
+def scoring_sections(config: SweepConfig) -> dict[str, dict[str, Any]]:
+    """How cases are predicted and scored, in plain JSON types: the fields `inference` and `metrics` of a trial."""
+    return {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}

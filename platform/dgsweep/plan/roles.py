@@ -66,16 +66,12 @@ def unlabelled_cases(
     (a label ratio below 1 leaves some), and of patients without any label, whom nothing scores.
     """
     names = {"source": split.sources, "target_train": split.targets, "both": (*split.sources, *split.targets)}[kind]
-    scored = {case.patient_id for case in cases.scored()}
-    known = {case.patient_id for members in domains.values() for case in members if case.labelled}
-    labelled = {case.case_id for case in cases.train}
+    shown, labelled = _may_be_shown(domains, roles, cases), {case.case_id for case in cases.train}
     free = [
         case
         for name in dict.fromkeys(names)
         for case in domains[name]
-        if case.case_id not in labelled
-        and case.patient_id not in scored
-        and (roles[case.patient_id] == "train" or case.patient_id not in known)
+        if case.case_id not in labelled and case.patient_id in shown
     ]
     return _by_content(free, factors)
 
@@ -88,14 +84,17 @@ def pretraining_cases(
     `source`: of the source domains; `all_unlabelled`: of every domain. Nobody who validates or is scored is among them.
     """
     names = split.sources if pool == "source" else tuple(domains)
-    scored = {case.patient_id for case in cases.scored()}
-    known = {case.patient_id for members in domains.values() for case in members if case.labelled}
-    trains = {case.patient_id for case in cases.train}
+    trains = target_patients(cases.train) - target_patients(cases.scored())
+    shown = _may_be_shown(domains, roles, cases) | trains
+    return _by_content((case for name in names for case in domains[name] if case.patient_id in shown), factors)
 
-    def allowed(patient: str) -> bool:
-        return patient not in scored and (roles[patient] == "train" or patient in trains or patient not in known)
 
-    return _by_content((case for name in names for case in domains[name] if allowed(case.patient_id)), factors)
+def _may_be_shown(domains: Domains, roles: Roles, cases: TrialCases) -> set[str]:
+    """Patients whose scans a trial may see without labels: they train, or have no label, and nothing scores them."""
+    every = [case for members in domains.values() for case in members]
+    known = target_patients([case for case in every if case.labelled])
+    free = {patient for patient in target_patients(every) if roles[patient] == "train" or patient not in known}
+    return free - target_patients(cases.scored())
 
 
 def target_patients(cases: Sequence[CaseInfo]) -> set[str]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+BASELINE = "erm"
+"""The method that every other is compared with."""
 Panel = Literal["main", "transductive", "oracle"]
 
 

@@ -11,12 +11,11 @@ from dgsweep.plan.case import CaseInfo
 from dgsweep.plan.draws import MethodEntry, TrialDraw
 from dgsweep.plan.existing import KnownWeights
 from dgsweep.plan.identity import score_fingerprints
-from dgsweep.plan.recipe import resolved_training
+from dgsweep.plan.recipe import resolved_training, scoring_sections
 from dgsweep.plan.roles import TrialCases
 from dgsweep.plan.rows import SourceRow
-from dgsweep.plan.trial import Panel, Preprocessing, Setting, Split, TrialSpec, content_id
+from dgsweep.plan.trial import BASELINE, Panel, Preprocessing, Setting, Split, TrialSpec, content_id
 
-BASELINE = "erm"
 WEIGHTS = "weights"
 """Hyperparameter that names registered weights."""
 NO_SOURCE = "nothing (zero-shot)"
@@ -173,7 +172,7 @@ def _trial(config: SweepConfig, labels: Mapping[str, int], asked: _Asked, ground
     )
     identity = _identity(labels, asked, ground)
     grid = Preprocessing(spacing_mm=_WHOLE, patch=(0, 0, 0), labels=dict(labels), normalisation="own")
-    scoring = {"inference": config.inference.model_dump(mode="json"), "metrics": config.metrics.model_dump(mode="json")}
+    scoring = scoring_sections(config)
     ids = {role: tuple(case.case_id for case in getattr(ground.cases, role)) for role in ("test", "target")}
     return TrialSpec(
         trial_id=content_id({**identity, "hp": asked.draw.hp}),

@@ -78,6 +78,8 @@ def student_curves(curves: pd.DataFrame) -> list[Figure]:
     One trial each, the first by name. `curves` as for `learning_curves`.
     """
     taught = curves[curves["metric"] == "dice_student"]
+    if taught.empty:
+        return []
     first = taught.sort_values(["name", "trial_id"]).drop_duplicates(["source_set", "arm"])
     return [
         _student(f"student-{i}", row, curves[curves["trial_id"] == row.trial_id])

@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dgsweep.analysis.frames import BASELINE
-from dgsweep.plan.trial import Plan
+from dgsweep.plan.trial import BASELINE, Plan
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.texts import count, duration, listed
 

@@ -40,28 +40,24 @@ def predict_probabilities(
         (K+1, X, Y, Z) float32 on the device of the network.
     """
     image = image.to(ctx.device)
-    if network is not None:
-        return _of_network(ctx, network, image, patch, inference)
-    if not adapt or "adapt" not in ctx.method.hooks():
-        return _predict(ctx, image, patch, inference)
+    if network is not None or not adapt or "adapt" not in ctx.method.hooks():
+        return _predict(ctx, image, patch, inference, network)
     with ctx.adapted(image[None]):
         return _predict(ctx, image, patch, inference)
 
 
 @torch.no_grad()
-def _predict(ctx: Context, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]) -> Tensor:
-    predictor = ctx.method.predictor(ctx)
-    with evaluating(ctx.network, predictor):
-        own = ctx.method.predict_case(ctx, image)
-        return own.float() if own is not None else _slide(ctx, predictor, image, patch, inference)
-
-
-@torch.no_grad()
-def _of_network(
-    ctx: Context, network: nn.Module, image: Tensor, patch: tuple[int, int, int], inference: Mapping[str, Any]
+def _predict(
+    ctx: Context,
+    image: Tensor,
+    patch: tuple[int, int, int],
+    inference: Mapping[str, Any],
+    network: nn.Module | None = None,
 ) -> Tensor:
-    with evaluating(ctx.network, network):
-        return _slide(ctx, network, image, patch, inference)
+    predictor = ctx.method.predictor(ctx) if network is None else network
+    with evaluating(ctx.network, predictor):
+        own = ctx.method.predict_case(ctx, image) if network is None else None
+        return own.float() if own is not None else _slide(ctx, predictor, image, patch, inference)
 
 
 def _slide(

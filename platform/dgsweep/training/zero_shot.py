@@ -73,7 +73,6 @@ def _predicted(ctx: Context, spec: TrialSpec, task: ScoreTask, place: ZeroShotPl
     info = task.case.info
     request = CaseRequest(
         case_id=info.case_id,
-        image_sha=info.image_sha,
         spacing_mm=volume.spacing_mm,
         prompts=_prompts(spec, task, volume.native, place) if spec.setting.prompt else {},
         cache=place.cache / EMBEDDINGS,

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from dgsweep.method.promptable.record import replace_file
 from dgsweep.method.promptable.slices import VERSION, Preparation
 
 KEY = "dgsweep_embeddings_key"
@@ -40,15 +40,8 @@ class Embeddings:
         named = {f"{z}.{level}": level_map for z, maps in self.maps.items() for level, level_map in enumerate(maps)}
         if self.position is not None:
             named[POSITION] = self.position
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-        try:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in named.items()}, temporary, metadata={KEY: self.key}
-            )
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        whole = {name: tensor.contiguous() for name, tensor in named.items()}
+        replace_file(path, lambda part: save_file(whole, part, metadata={KEY: self.key}))
 
     @classmethod
     def load(cls, path: Path, key: str) -> "Embeddings":

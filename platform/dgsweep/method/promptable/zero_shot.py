@@ -48,7 +48,7 @@ class PromptableMethod(Method):
         kept, place = self._embeddings(ctx, promptable, volume)
         encoded, found = 0, [np.zeros(volume.shape, dtype=np.float32) for _ in ctx.request.prompts]
         for k, prompts in ctx.request.prompts.items():
-            answer = predict_case(promptable, volume, prompts, embeddings=kept, progress=ctx.request.progress)
+            answer = predict_case(promptable, volume, prompts, embeddings=kept)
             found[k - 1] = answer.probability
             encoded += answer.encoded_slices
         if encoded and place is not None:
