@@ -16,32 +16,39 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import evidence
 import numpy as np
 import torch
-from promptable_stacks import Stacks, draw_stacks, training_scans
+from promptable_probe import probe
+from promptable_stacks import Scan, Stacks, draw_stacks, scans_of
 from torch import Tensor
 from torch.nn import functional
 
 from dgsweep.config.load import load_sweep
 from dgsweep.method.promptable.architecture import Architecture
-from dgsweep.method.promptable.family import build_random
-from dgsweep.method.promptable.mapping import to_original
 
 sys.path.insert(0, str(evidence.ROOT / "tests" / "promptable"))
 from originals import original_sam2  # builds the package's model without torchvision
 
 SIZE_PX = 128
 SEED = 0
-STEPS = 3000
-IMAGE_SHARE = 0.6
+STEPS = 2400
+IMAGE_SHARE = 0.85
 """Of the steps, the first ones, on single slices: the memory has nothing to carry before slices are segmented."""
-IMAGE_BATCH, STACK_BATCH, DEPTHS = 6, 2, (3, 4, 5)
-LEARNING_RATE, WEIGHT_DECAY, WARM_UP_STEPS, CLIP_NORM = 5e-4, 0.01, 50, 1.0
+IMAGE_BATCH, STACK_BATCH, DEPTHS = 4, 2, (3, 4, 5)
+OBJECTS = 6
+"""Of one image: several answers from one embedding, so that only the prompt can tell which one is meant."""
+POINT_SHARE = 0.15
+"""Batches that are prompted with a point inside instead of a box."""
+LEARNING_RATE, WEIGHT_DECAY, WARM_UP_STEPS, CLIP_NORM = 1e-3, 0.01, 50, 1.0
 POSITION_SCALE = 0.5
 """Of the random positions: this grid has 8 cells a side where the published ones have 32 or 64."""
+ATTENTION_STD, POSITION_EMBEDDING = 0.15, 0.5
+"""Of the weights that begin the decoder's queries and keys, and the amplitude of the encoder's positions; see `begun`."""
+PROBE_EVERY = 400
 KEEP_EVERY = 100
 PROMPT_AGAIN_SHARE = 0.25
 """Chance that a later slice of the stacks is prompted too, as the protocols with a box in every slice do."""
@@ -50,6 +57,7 @@ LARGEST_LOGIT = 15.0
 FOLDER = evidence.ROOT / "runs" / "promptable"
 TRAINED = "trained.json"
 """What the page says of the training."""
+SAID = {"steps": "step", "planned_steps": "plans", "cpu_s": "cpu_s", "probes": "probes"}
 NAMES = {"phantom_promptable": "medsam2", "phantom_promptable_images": "sam2"}
 """Registered under both families of this layout: with memory, and slice by slice with SAM 2's preprocessing."""
 
@@ -70,23 +78,27 @@ def train(steps: int, minutes: float) -> None:
     if training.step >= steps:
         return
     config = load_sweep(evidence.SWEEPS / "promptable.yaml")
-    scans = training_scans(evidence.ROOT / config.data.manifest, config.protocol)
+    manifest = evidence.ROOT / config.data.manifest
+    scans, held_out = (scans_of(manifest, config.protocol, role) for role in ("train", "val"))
     print(f"{len(scans)} scans; from step {training.step} to {steps}", file=sys.stderr)
     while training.step < steps:
         training.one_step(scans)
         if training.step % KEEP_EVERY == 0 or training.step == steps:
             training.keep()
-            spent_s = time.perf_counter() - begun
-            print(f"step {training.step}: {training.said()}, {spent_s:.0f} s", file=sys.stderr, flush=True)
-            if spent_s > 60 * minutes:
-                break
+            print(f"step {training.step}: {training.said()}", file=sys.stderr, flush=True)
+        if training.step % PROBE_EVERY == 0 or training.step == steps:
+            training.probed(held_out)
+            training.keep()
+        if time.perf_counter() - begun > 60 * minutes:
+            training.keep()
+            break
 
 
 def register() -> None:
     """Save in the original layout, and register as a user does."""
     kept = torch.load(FOLDER / "training.pt", weights_only=True)
     file = FOLDER / "phantom_promptable.pt"
-    (FOLDER / TRAINED).write_text(json.dumps({"steps": kept["step"], "planned_steps": kept["plans"]}))
+    (FOLDER / TRAINED).write_text(json.dumps({name: kept[key] for name, key in SAID.items()}))
     torch.save({"model": kept["model"]}, file)
     for name, family in NAMES.items():
         sizes = FOLDER / f"{family}.json"
@@ -99,46 +111,62 @@ class _Training:
     """The package's model with its optimiser; every step is a function of the seed and its number."""
 
     def __init__(self, steps: int) -> None:
-        architecture = Architecture.small("medsam2", SIZE_PX)
-        self.model: Any = original_sam2(architecture)
-        drawn = build_random("medsam2", architecture, seed=SEED).state_dict()
-        self.model.load_state_dict(to_original(drawn, "medsam2"))
-        positions = self.model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-        positions.mul_(POSITION_SCALE)
-        torch.nn.init.constant_(self.model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 2.0)
+        torch.manual_seed(SEED)
+        self.model: Any = begun(original_sam2(Architecture.small("medsam2", SIZE_PX), random_everywhere=False))
         self._optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self._steps, self.step, self._recent = steps, 0, list[tuple[float, float]]()
         self._plans = [steps]
+        self._spent_s, self._begun_s = 0.0, time.process_time()
+        self._probes: dict[str, dict[str, float]] = {}
         self._file = FOLDER / "training.pt"
         if self._file.exists():
             kept = torch.load(self._file, weights_only=True)
             self.model.load_state_dict(kept["model"])
             self._optimizer.load_state_dict(kept["optimizer"])
-            self.step = kept["step"]
+            self.step, self._spent_s, self._probes = kept["step"], kept["cpu_s"], kept["probes"]
             self._plans = kept["plans"] + [steps] * (kept["plans"][-1] != steps)
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of all runs so far: of one core where one thread is used."""
+        return self._spent_s + time.process_time() - self._begun_s
 
     def keep(self) -> None:
         """Replace the file; a run that is killed meanwhile leaves the former one."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         part = self._file.with_suffix(".part")
         state = {"model": self.model.state_dict(), "optimizer": self._optimizer.state_dict()}
-        torch.save({**state, "step": self.step, "plans": self._plans}, part)
+        facts = {"step": self.step, "plans": self._plans, "cpu_s": self.cpu_s, "probes": self._probes}
+        torch.save({**state, **facts}, part)
         part.replace(self._file)
 
     def said(self) -> str:
         """Means since the last time."""
         loss, dice = np.mean(self._recent, axis=0)
         self._recent.clear()
-        return f"loss {loss:.3f}, Dice of slices {dice:.3f}"
+        return f"loss {loss:.3f}, Dice of slices {dice:.3f}, {self.cpu_s:.0f} s of processor time"
 
-    def one_step(self, scans: Any) -> None:
+    def probed(self, held_out: Sequence[Scan]) -> None:
+        """Dice of validation patients with each kind of prompt, said and kept."""
+        found = probe(self.model, held_out, SIZE_PX)
+        self._probes[str(self.step)] = found
+        listed = ", ".join(f"{name} {dice:.2f}" for name, dice in found.items())
+        print(f"  validation patients, T1W: {listed}", file=sys.stderr, flush=True)
+
+    def one_step(self, scans: Sequence[Scan]) -> None:
         """One batch of single slices, or of stacks."""
         rng = np.random.default_rng((SEED, self.step))
         torch.manual_seed(self.step)
         single = self.step < IMAGE_SHARE * self._steps
-        depth = 1 if single else int(rng.choice(DEPTHS))
-        batch = IMAGE_BATCH if single else STACK_BATCH
-        stacks = draw_stacks(scans, rng, batch=batch, depth=depth, size_px=SIZE_PX)
+        stacks = draw_stacks(
+            scans,
+            rng,
+            batch=IMAGE_BATCH if single else STACK_BATCH,
+            objects=OBJECTS,
+            depth=1 if single else int(rng.choice(DEPTHS)),
+            size_px=SIZE_PX,
+            kind="point" if rng.random() < POINT_SHARE else "box",
+        )
         for group in self._optimizer.param_groups:
             group["lr"] = LEARNING_RATE * self._rate()
         loss, dice = stack_loss(self.model.train(), stacks, rng)
@@ -153,22 +181,44 @@ class _Training:
         return min(1.0, (self.step + 1) / WARM_UP_STEPS) * 0.5 * (1 + float(np.cos(np.pi * self.step / self._steps)))
 
 
+@torch.no_grad()
+def begun(model: Any) -> Any:
+    """Weights to train from that know where things are, so that minutes suffice to learn what a prompt means.
+
+    Queries and keys of the mask decoder begin alike, so that a corner attends to its own place from the first step; the
+    encoder's positions begin as waves, so that each place of the embedding can be told from the others.
+    """
+    for name, module in model.sam_mask_decoder.transformer.named_modules():
+        if name.endswith(("self_attn", "image_to_token", "token_to_image")):
+            wide = module.q_proj.out_features == module.q_proj.in_features
+            torch.nn.init.normal_(module.q_proj.weight, std=ATTENTION_STD / (2 if wide else 1))
+            module.k_proj.weight.copy_(module.q_proj.weight)
+    places = model.image_encoder.trunk.pos_embed
+    waves, shift = torch.randn(places.shape[1], 2, 1, 1), 2 * np.pi * torch.rand(places.shape[1], 1, 1)
+    y, x = torch.meshgrid(*(torch.linspace(-np.pi, np.pi, n) for n in places.shape[2:]), indexing="ij")
+    places.copy_(POSITION_EMBEDDING * torch.sin(waves[:, 0] * x + waves[:, 1] * y + shift))
+    model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(POSITION_SCALE)
+    torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 2.0)
+    return model
+
+
 def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator) -> tuple[Tensor, float]:
-    """Loss over all slices of the stacks, and the mean Dice of those with the structure."""
+    """Loss over all slices of the stacks, and the mean Dice of those that show the object."""
+    n = len(stacks.image)
     batch = len(stacks.pixels) // stacks.depth
-    seen = model.forward_image(stacks.pixels)
-    _, feats, positions, sizes = model._prepare_backbone_features(seen)
+    _, feats, positions, sizes = model._prepare_backbone_features(model.forward_image(stacks.pixels))
     model.multimask_max_pt_num = int(rng.choice((1, 2)))  # a box is two points: it must fit one mask and three
     memory: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     losses, overlaps = [], []
     for frame in range(stacks.depth):
-        place = slice(frame * batch, (frame + 1) * batch)
+        place = slice(frame * n, (frame + 1) * n)
         every = bool(stacks.present[place].all())
         prompted = frame == 0 or (every and rng.random() < PROMPT_AGAIN_SHARE)
         points = {"point_coords": stacks.points[place], "point_labels": stacks.labels[place]} if prompted else None
-        own = [level[:, place] for level in feats]
+        shown = frame * batch + stacks.image
+        own = [level[:, shown] for level in feats]
         out, answer, _, _ = model._track_step(
-            frame, prompted, own, [level[:, place] for level in positions], sizes,
+            frame, prompted, own, [level[:, shown] for level in positions], sizes,
             points, None, memory, stacks.depth, False, None,
         )  # fmt: skip
         _, masks, ious, _, best, out["obj_ptr"], score = answer
@@ -184,24 +234,30 @@ def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator) -> tuple[Te
 def _slice_loss(masks: Tensor, ious: Tensor, score: Tensor, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Of all masks (B, M, S, S), the best of them most, as SAM 2 corrects it alone; of IoU estimates and object scores.
 
-    Slices without the structure count in its score alone. Returns the loss, and the Dice of the slices that have it.
+    Inside and outside of the object weigh alike, whatever its size: else all masks become empty, and stay so. Slices
+    without the object count in its score alone. Returns the loss, and the Dice of the slices that have it.
     """
     found = functional.binary_cross_entropy_with_logits(score[:, 0], present.float())
     logits = masks.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
     wanted = target[:, None].expand_as(logits)
-    pixelwise = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=(2, 3))
+    crossed = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    inside, outside = (_mean_where(crossed, weight) for weight in (wanted, 1 - wanted))
     probability = logits.sigmoid()
     overlap = 2 * (probability * wanted).sum(dim=(2, 3)) + 1
     dice_loss = 1 - overlap / (probability.sum(dim=(2, 3)) + wanted.sum(dim=(2, 3)) + 1)
     hard = logits.detach() > 0
     both, either = (hard & (wanted > 0)).sum(dim=(2, 3)), (hard | (wanted > 0)).sum(dim=(2, 3))
     iou = both / either.clamp(min=1)
-    per_mask = 5 * pixelwise + dice_loss
-    shape = (per_mask.amin(dim=1) + per_mask.mean(dim=1)) / 2 + functional.mse_loss(ious, iou, reduction="none").mean(
-        dim=1
-    )
+    per_mask = 0.5 * (inside + outside) + 3 * crossed.mean(dim=(2, 3)) + dice_loss
+    rated = functional.mse_loss(ious, iou, reduction="none").mean(dim=1)
+    shape = (per_mask.amin(dim=1) + per_mask.mean(dim=1)) / 2 + rated
     dice = (2 * iou / (1 + iou)).gather(1, ious.argmax(dim=1, keepdim=True))[:, 0]
     return (shape * present).sum() / present.sum().clamp(min=1) + found, dice[present]
+
+
+def _mean_where(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over the pixels, (B, M)."""
+    return (values * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp(min=1)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def status(
     if as_json:
         print_json({"output": str(ledger.output), "counts": counts, "trials": rows})
         return
-    print_table(rows, ["name", "network", "state", "step", "steps", "cause", "trial_id"])
+    print_table(rows, ["name", "network", "state", "step", "steps", "scored", "to_score", "cause", "trial_id"])
     stdout().print(", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing is planned")
 
 
