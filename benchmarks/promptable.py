@@ -35,7 +35,7 @@ from originals import original_sam2  # builds the package's model without torchv
 
 SIZE_PX = 128
 SEED = 0
-STEPS = 2400
+STEPS = 3600
 IMAGE_SHARE = 0.85
 """Of the steps, the first ones, on single slices: the memory has nothing to carry before slices are segmented."""
 IMAGE_BATCH, STACK_BATCH, DEPTHS = 4, 2, (3, 4, 5)
@@ -47,8 +47,10 @@ LEARNING_RATE, WEIGHT_DECAY, WARM_UP_STEPS, CLIP_NORM = 1e-3, 0.01, 50, 1.0
 POSITION_SCALE = 0.5
 """Of the random positions: this grid has 8 cells a side where the published ones have 32 or 64."""
 ATTENTION_STD, POSITION_EMBEDDING = 0.15, 0.5
-"""Of the weights that begin the decoder's queries and keys, and the amplitude of the encoder's positions; see `begun`."""
-PROBE_EVERY = 400
+"""Of the weights that begin the decoder's queries and keys; the amplitude of the encoder's positions. See `begun`."""
+BALANCED_SHARE = 0.25
+"""Of the steps, those over which the balance of `stack_loss` falls from 1 to 0."""
+PROBE_EVERY = 300
 KEEP_EVERY = 100
 PROMPT_AGAIN_SHARE = 0.25
 """Chance that a later slice of the stacks is prompted too, as the protocols with a box in every slice do."""
@@ -169,7 +171,8 @@ class _Training:
         )
         for group in self._optimizer.param_groups:
             group["lr"] = LEARNING_RATE * self._rate()
-        loss, dice = stack_loss(self.model.train(), stacks, rng)
+        balance = max(0.0, 1 - self.step / (BALANCED_SHARE * self._steps))
+        loss, dice = stack_loss(self.model.train(), stacks, rng, balance=balance)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
@@ -202,8 +205,16 @@ def begun(model: Any) -> Any:
     return model
 
 
-def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator) -> tuple[Tensor, float]:
-    """Loss over all slices of the stacks, and the mean Dice of those that show the object."""
+def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator, *, balance: float = 0.0) -> tuple[Tensor, float]:
+    """Loss over all slices of the stacks, and the mean Dice of those that show the object.
+
+    Args:
+        model: SAM 2 of the original package.
+        stacks: What is seen, asked and right.
+        rng: Decides on single or several masks, and on which slices are prompted.
+        balance: Weight of a loss in which inside and outside count alike, whatever the object's size. Without it, all
+            masks of a model that knows nothing become empty, and stay so; with it, they remain too large.
+    """
     n = len(stacks.image)
     batch = len(stacks.pixels) // stacks.depth
     _, feats, positions, sizes = model._prepare_backbone_features(model.forward_image(stacks.pixels))
@@ -225,17 +236,18 @@ def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator) -> tuple[Te
         if frame + 1 < stacks.depth:
             model._encode_memory_in_output(own, sizes, points, True, best, score, out)
         memory["cond_frame_outputs" if prompted else "non_cond_frame_outputs"][frame] = out
-        loss, dice = _slice_loss(masks, ious, score, stacks.masks[place], stacks.present[place])
+        loss, dice = _slice_loss(masks, ious, score, stacks.masks[place], stacks.present[place], balance)
         losses.append(loss)
         overlaps.append(dice)
     return torch.stack(losses).mean(), float(torch.cat(overlaps).mean())
 
 
-def _slice_loss(masks: Tensor, ious: Tensor, score: Tensor, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+def _slice_loss(
+    masks: Tensor, ious: Tensor, score: Tensor, target: Tensor, present: Tensor, balance: float
+) -> tuple[Tensor, Tensor]:
     """Of all masks (B, M, S, S), the best of them most, as SAM 2 corrects it alone; of IoU estimates and object scores.
 
-    Inside and outside of the object weigh alike, whatever its size: else all masks become empty, and stay so. Slices
-    without the object count in its score alone. Returns the loss, and the Dice of the slices that have it.
+    Slices without the object count in its score alone. Returns the loss, and the Dice of the slices that have it.
     """
     found = functional.binary_cross_entropy_with_logits(score[:, 0], present.float())
     logits = masks.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
@@ -248,7 +260,7 @@ def _slice_loss(masks: Tensor, ious: Tensor, score: Tensor, target: Tensor, pres
     hard = logits.detach() > 0
     both, either = (hard & (wanted > 0)).sum(dim=(2, 3)), (hard | (wanted > 0)).sum(dim=(2, 3))
     iou = both / either.clamp(min=1)
-    per_mask = 0.5 * (inside + outside) + 3 * crossed.mean(dim=(2, 3)) + dice_loss
+    per_mask = 0.5 * balance * (inside + outside) + 3 * crossed.mean(dim=(2, 3)) + dice_loss
     rated = functional.mse_loss(ious, iou, reduction="none").mean(dim=1)
     shape = (per_mask.amin(dim=1) + per_mask.mean(dim=1)) / 2 + rated
     dice = (2 * iou / (1 + iou)).gather(1, ious.argmax(dim=1, keepdim=True))[:, 0]

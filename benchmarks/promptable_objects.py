@@ -86,10 +86,11 @@ def draw_blob(shape: tuple[int, int, int], images: Bytes, rng: np.random.Generat
     return Blob(masks, int(np.clip(shade, 1, 255)))
 
 
-def candidates(first: Regions, area_px: Sequence[int], widest: float) -> list[tuple[int, int]]:
-    """Regions (partition, number) of a slice (P, H, W) with an area in the range, no larger than a share of the image."""
+def candidates(first: Regions, area_px: Sequence[int], widest: float) -> list[tuple[int, int, int]]:
+    """Regions (partition, number, area) of a slice (P, H, W): compact, of an area in the range, of no more than so
+    much of the image."""
     rows, columns = first.shape[1:]
-    found: list[tuple[int, int]] = []
+    found: list[tuple[int, int, int]] = []
     for part, numbers in enumerate(first):
         area = np.bincount(numbers.ravel())
         for number, place in enumerate(find_objects(numbers), start=1):
@@ -97,5 +98,5 @@ def candidates(first: Regions, area_px: Sequence[int], widest: float) -> list[tu
                 continue
             high, wide = (side.stop - side.start for side in place)
             if high < widest * rows and wide < widest * columns and area[number] > LEAST_FILLED * high * wide:
-                found.append((part, number))
+                found.append((part, number, int(area[number])))
     return found

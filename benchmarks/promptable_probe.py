@@ -23,7 +23,7 @@ LEAST_AREA_PX = 14
 
 
 def probe(model: Any, scans: Sequence[Scan], size_px: int) -> dict[str, float]:
-    """Mean Dice of slices, in the model's pixels: with a tight box, a jittered one, the centre point; of the ellipse."""
+    """Mean Dice of slices, in the model's pixels, of the ellipse, with tight and jittered box and centre point."""
     places = [(s, z) for s in scans for z in np.flatnonzero(s.mask.sum(axis=(0, 1)) >= LEAST_AREA_PX)]
     chosen = [places[int(i)] for i in np.linspace(0, len(places) - 1, SLICES)]
     images = [as_image(scan.levels[:, :, z], PREPARATION) for scan, z in chosen]
@@ -31,7 +31,7 @@ def probe(model: Any, scans: Sequence[Scan], size_px: int) -> dict[str, float]:
     pixels = torch.stack([model_input("medsam2", image, size_px) for image in images])
     targets = torch.stack([_square(mask, size_px) for mask in masks])
     rng = np.random.default_rng(0)
-    said = {"ellipse": _mean_dice(torch.stack([_square(_ellipse(mask), size_px) for mask in masks]), targets)}
+    said = {"ellipse": _mean_dice(torch.stack([_square(ellipse(mask), size_px) for mask in masks]), targets)}
     for name, jitter in (("box", 0), ("jittered", JITTER_PX), ("point", None)):
         points = torch.stack([_prompt(mask, jitter, rng, size_px) for mask in masks])
         said[name] = _mean_dice(answered(model, pixels, points), targets)
@@ -60,8 +60,8 @@ def _square(mask: npt.NDArray[np.bool_], size_px: int) -> Tensor:
     return functional.interpolate(whole, (size_px, size_px), mode="bilinear")[0, 0] > 0.5
 
 
-def _ellipse(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The largest in the box of the mask."""
+def ellipse(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The largest in the box of a mask (H, W): what one draws who sees the box and no image."""
     y, x = np.nonzero(mask)
     rows, columns = np.indices(mask.shape)
     v = (rows - (y.min() + y.max()) / 2) / ((np.ptp(y) + 1) / 2)

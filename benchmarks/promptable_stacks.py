@@ -23,7 +23,7 @@ SEQUENCE = "T1W"
 PREPARATION = Preparation()
 STRUCTURE_SHARE, BLOB_SHARE = 0.25, 0.5
 """Of the objects: those that are the pancreas, where the slice shows it. Of the stacks: those with pasted shapes."""
-AREA_PX, WIDEST = (14, 3000), 0.75
+AREA_PX, WIDEST = (24, 3000), 0.75
 """Of an object in the first slice: its area, and the share of the image that it may span."""
 JITTER_PX = 10
 """Sides of a box are moved by up to this, but by no more than a quarter of the box: as prompts will be jittered."""
@@ -146,6 +146,7 @@ def _objects(
     """So many masks (F, H, W) of the first slice, drawn with repetition where there are fewer; none where none is."""
     shown = structure[0].sum() >= AREA_PX[0]
     regional = candidates(parts[:, 0], AREA_PX, WIDEST)
+    weight = np.sqrt([area for _, _, area in regional])  # specks are many, and teach least
     pasted = [blob for blob in blobs if blob[0].sum() >= AREA_PX[0]]
     masks = []
     for _ in range(wanted):
@@ -154,7 +155,7 @@ def _objects(
         elif pasted and (rng.random() < 0.4 or not regional):
             masks.append(pasted[rng.integers(len(pasted))])
         elif regional:
-            part, number = regional[rng.integers(len(regional))]
+            part, number, _ = regional[rng.choice(len(regional), p=weight / weight.sum())]
             masks.append(parts[part] == number)
     return [masks[i % len(masks)] for i in range(wanted)] if masks else []
 

@@ -207,9 +207,13 @@ class _Case:
                 mask[:, :, prompt.z] = as_plane(inside[index].cpu().numpy(), self._preparation)
 
         before = 0
+
+        def told(done: int) -> None:
+            self._progress("decode", before + done, len(prompts))
+
         for kind in ("box", "point"):
             of_kind = [prompt for prompt in prompts if prompt.kind == kind]
-            self._in_batches(of_kind, work, lambda done, n=before: self._progress("decode", n + done, len(prompts)))
+            self._in_batches(of_kind, work, told)
             before += len(of_kind)
         return probability, mask
 
