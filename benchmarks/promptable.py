@@ -3,12 +3,13 @@
 No weights of the SAM family can be had here. This model has every part of SAM 2 in small (`Architecture.small`), is
 trained with the original package `sam2`, whose state dictionary is the layout of published checkpoints, and is used
 through the product as a user's own checkpoint would be: `dgsweep weights add`, then a sweep. It sees T1W of training
-patients only; contrasts are shuffled and inverted at random while it learns, without which it could not answer on
-another sequence, so what it shows is the path, and not what a foundation model can do.
+patients only, and learns to find anything in it (`promptable_objects`); contrasts are inverted and remapped at random
+while it learns, without which it could not answer on another sequence. It shows the path, and not what a foundation
+model can do.
 
     python benchmarks/promptable.py [--steps N] [--minutes M]
 
-Goes on where it stopped, and registers what there is when its minutes are over. Ten minutes on one core.
+Goes on where it stopped, and registers what there is when its minutes are over. A quarter of an hour on one core.
 """
 
 import argparse
@@ -44,11 +45,9 @@ OBJECTS = 6
 POINT_SHARE = 0.15
 """Batches that are prompted with a point inside instead of a box."""
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP_STEPS, CLIP_NORM = 1e-3, 0.01, 50, 1.0
-POSITION_SCALE = 0.5
-"""Of the random positions: this grid has 8 cells a side where the published ones have 32 or 64."""
 ATTENTION_STD, POSITION_EMBEDDING = 0.15, 0.5
 """Of the weights that begin the decoder's queries and keys; the amplitude of the encoder's positions. See `begun`."""
-BALANCED_SHARE = 0.25
+BALANCED_SHARE = 0.1
 """Of the steps, those over which the balance of `stack_loss` falls from 1 to 0."""
 PROBE_EVERY = 300
 KEEP_EVERY = 100
@@ -200,7 +199,6 @@ def begun(model: Any) -> Any:
     waves, shift = torch.randn(places.shape[1], 2, 1, 1), 2 * np.pi * torch.rand(places.shape[1], 1, 1)
     y, x = torch.meshgrid(*(torch.linspace(-np.pi, np.pi, n) for n in places.shape[2:]), indexing="ij")
     places.copy_(POSITION_EMBEDDING * torch.sin(waves[:, 0] * x + waves[:, 1] * y + shift))
-    model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(POSITION_SCALE)
     torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 2.0)
     return model
 
