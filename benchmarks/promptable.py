@@ -47,8 +47,10 @@ POINT_SHARE = 0.15
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP_STEPS, CLIP_NORM = 1e-3, 0.01, 50, 1.0
 ATTENTION_STD, POSITION_EMBEDDING = 0.15, 0.5
 """Of the weights that begin the decoder's queries and keys; the amplitude of the encoder's positions. See `begun`."""
-BALANCED_SHARE = 0.1
-"""Of the steps, those over which the balance of `stack_loss` falls from 1 to 0."""
+POSITION_SCALE = 0.5
+"""Of the random positions: this grid has 8 cells a side where the published ones have 32 or 64."""
+BALANCED_STEPS = 2200
+"""The first ones, with the balance of `stack_loss`; without it masks shrink to their objects within a hundred steps."""
 PROBE_EVERY = 300
 KEEP_EVERY = 100
 PROMPT_AGAIN_SHARE = 0.25
@@ -170,7 +172,7 @@ class _Training:
         )
         for group in self._optimizer.param_groups:
             group["lr"] = LEARNING_RATE * self._rate()
-        balance = max(0.0, 1 - self.step / (BALANCED_SHARE * self._steps))
+        balance = 1.0 if self.step < BALANCED_STEPS else 0.0
         loss, dice = stack_loss(self.model.train(), stacks, rng, balance=balance)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -199,6 +201,7 @@ def begun(model: Any) -> Any:
     waves, shift = torch.randn(places.shape[1], 2, 1, 1), 2 * np.pi * torch.rand(places.shape[1], 1, 1)
     y, x = torch.meshgrid(*(torch.linspace(-np.pi, np.pi, n) for n in places.shape[2:]), indexing="ij")
     places.copy_(POSITION_EMBEDDING * torch.sin(waves[:, 0] * x + waves[:, 1] * y + shift))
+    model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(POSITION_SCALE)
     torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 2.0)
     return model
 
