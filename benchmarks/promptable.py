@@ -47,6 +47,16 @@ POINT_SHARE = 0.15
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP_STEPS, CLIP_NORM = 1e-3, 0.01, 50, 1.0
 ATTENTION_STD, POSITION_EMBEDDING = 0.15, 0.5
 """Of the weights that begin the decoder's queries and keys; the amplitude of the encoder's positions. See `begun`."""
+OF_MEMORY = (
+    "memory_",
+    "maskmem_",
+    "obj_ptr_",
+    "no_obj_",
+    "no_mem_pos",
+    "mask_downsample",
+    "sam_mask_decoder.pred_obj_",
+)
+"""How parameters begin that matter to stacks alone: the memory, and whether an object is there at all."""
 POSITION_SCALE = 0.5
 """Of the random positions: this grid has 8 cells a side where the published ones have 32 or 64."""
 BALANCED_STEPS = 2200
@@ -116,7 +126,11 @@ class _Training:
     def __init__(self, steps: int) -> None:
         torch.manual_seed(SEED)
         self.model: Any = begun(original_sam2(Architecture.small("medsam2", SIZE_PX), random_everywhere=False))
-        self._optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        named = list(self.model.named_parameters())
+        own = [value for name, value in named if name.startswith(OF_MEMORY)]
+        others = [value for name, value in named if not name.startswith(OF_MEMORY)]
+        groups = [{"params": others}, {"params": own}]
+        self._optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self._steps, self.step, self._recent = steps, 0, list[tuple[float, float]]()
         self._plans = [steps]
         self._spent_s, self._begun_s = 0.0, time.process_time()
@@ -170,8 +184,8 @@ class _Training:
             size_px=SIZE_PX,
             kind="point" if rng.random() < POINT_SHARE else "box",
         )
-        for group in self._optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * self._rate()
+        for group, rate in zip(self._optimizer.param_groups, self._rates(), strict=True):
+            group["lr"] = LEARNING_RATE * rate
         balance = 1.0 if self.step < BALANCED_STEPS else 0.0
         loss, dice = stack_loss(self.model.train(), stacks, rng, balance=balance)
         self._optimizer.zero_grad(set_to_none=True)
@@ -181,8 +195,15 @@ class _Training:
         self._recent.append((loss.item(), dice))
         self.step += 1
 
-    def _rate(self) -> float:
-        return min(1.0, (self.step + 1) / WARM_UP_STEPS) * 0.5 * (1 + float(np.cos(np.pi * self.step / self._steps)))
+    def _rates(self) -> tuple[float, float]:
+        """Of the learning rate, for all parameters but the memory's and for those, which begin anew with the stacks."""
+        first = int(IMAGE_SHARE * self._steps)
+        whole = _rate(self.step, self._steps)
+        return whole, whole if self.step < first else _rate(self.step - first, self._steps - first)
+
+
+def _rate(step: int, steps: int) -> float:
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
 @torch.no_grad()
@@ -218,7 +239,9 @@ def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator, *, balance:
     """
     n = len(stacks.image)
     batch = len(stacks.pixels) // stacks.depth
-    _, feats, positions, sizes = model._prepare_backbone_features(model.forward_image(stacks.pixels))
+    with torch.set_grad_enabled(stacks.depth == 1):  # the encoder has learned before stacks come
+        seen = model.forward_image(stacks.pixels)
+    _, feats, positions, sizes = model._prepare_backbone_features(seen)
     model.multimask_max_pt_num = int(rng.choice((1, 2)))  # a box is two points: it must fit one mask and three
     memory: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     losses, overlaps = [], []

@@ -59,7 +59,8 @@ SWEEPS = (
         says=(
             "Real scans, none of which the weights have seen (nor any real scan): prostate in T2w MR and ultrasound "
             "(UCL, blurred by their authors), T2w and DWI (Berlin); pancreas in one MR and one CT of 3 mm "
-            "(TotalSegmentator). `erm` is trained on five of UCL's MR, to have predictions at all."
+            "(TotalSegmentator; no window is set, so the CT's soft tissue is nearly black). `erm` is trained on five "
+            "of UCL's MR, to have predictions at all."
         ),
         columns={
             "UCL/MR-T2w": "prostate MR (9)",
@@ -105,8 +106,8 @@ def section() -> Iterator[str]:
     yield NOT_RUN
 
 
-def _words(found: pd.DataFrame, sweep: Sweep) -> Iterator[str]:
-    """The best oracle of every column, and where it finds next to nothing."""
+def _words(found: pd.DataFrame, drawn: pd.DataFrame, sweep: Sweep) -> Iterator[str]:
+    """The best oracle of every column, whether it is worth more than its boxes, and where it finds next to nothing."""
     if found.empty:
         return
     oracles = found[found["panel"] == "oracle"]
@@ -114,6 +115,9 @@ def _words(found: pd.DataFrame, sweep: Sweep) -> Iterator[str]:
     known = {head: float(mean) for head, mean in best.items() if pd.notna(mean)}
     listed = ", ".join(f"{head} {mean:.2f}" for head, mean in known.items())
     yield f"Best of the oracle prompts that have run: {listed}. "
+    ellipses = {head: drawn[drawn["target"] == target]["mean"].max() for target, head in sweep.columns.items()}
+    above = [head for head, mean in known.items() if mean > ellipses[head]]
+    yield f"Above the ellipses: {', '.join(above) or 'none'}. "
     lost = [head for head, mean in known.items() if mean < FOUND]
     yield f"**Not carried over** (below {FOUND:.1f} whichever of them): {', '.join(lost) or 'none'}.\n\n"
 
@@ -158,7 +162,7 @@ def _table(sweep: Sweep) -> Iterator[str]:
         yield f"| {method} | {prompt or '-'} | {oracle} | {' | '.join(cells)} |\n"
     cells = [_cell(drawn, "", "", target, sweep) for target in sweep.columns]
     yield f"| {ELLIPSE} | {BOXED} | yes | {' | '.join(cells)} |\n\n"
-    yield from _words(found, sweep)
+    yield from _words(found, drawn, sweep)
 
 
 def _rows(config: SweepConfig) -> Iterator[tuple[str, str, str]]:
