@@ -156,6 +156,7 @@ def test_what_is_lost_on_later_slices_teaches_the_memory():
         loss.backward()
         grads = [p.grad for p in model.memory_encoder.parameters() if p.grad is not None]
         assert any(bool(grad.any()) for grad in grads) == taught
+        assert any(p.grad is not None for p in model.image_encoder.parameters()) != taught  # that is done by then
 
 
 def test_a_box_is_answered_otherwise_than_another_box_in_the_same_image_after_some_steps():
