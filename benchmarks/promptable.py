@@ -37,10 +37,11 @@ from originals import original_sam2  # builds the package's model without torchv
 SIZE_PX = 128
 SEED = 0
 STEPS = 3600
-IMAGE_SHARE = 0.85
-"""Of the steps, the first ones, on single slices: the memory has nothing to carry before slices are segmented."""
-IMAGE_BATCH, STACK_BATCH, DEPTHS = 4, 2, (3, 4, 5)
-OBJECTS = 6
+IMAGE_STEPS, IMAGE_AGAIN_SHARE = 2500, 0.35
+"""The first ones, on single slices: the memory has nothing to carry before slices are segmented. And the share of
+single slices among the later ones."""
+IMAGE_BATCH, STACK_BATCH, DEPTHS = 4, 2, (2, 3, 4)
+IMAGE_OBJECTS, STACK_OBJECTS = 6, 3
 """Of one image: several answers from one embedding, so that only the prompt can tell which one is meant."""
 POINT_SHARE = 0.15
 """Batches that are prompted with a point inside instead of a box."""
@@ -174,12 +175,12 @@ class _Training:
         """One batch of single slices, or of stacks."""
         rng = np.random.default_rng((SEED, self.step))
         torch.manual_seed(self.step)
-        single = self.step < IMAGE_SHARE * self._steps
+        single = self.step < IMAGE_STEPS or rng.random() < IMAGE_AGAIN_SHARE
         stacks = draw_stacks(
             scans,
             rng,
             batch=IMAGE_BATCH if single else STACK_BATCH,
-            objects=OBJECTS,
+            objects=IMAGE_OBJECTS if single else STACK_OBJECTS,
             depth=1 if single else int(rng.choice(DEPTHS)),
             size_px=SIZE_PX,
             kind="point" if rng.random() < POINT_SHARE else "box",
@@ -197,9 +198,10 @@ class _Training:
 
     def _rates(self) -> tuple[float, float]:
         """Of the learning rate, for all parameters but the memory's and for those, which begin anew with the stacks."""
-        first = int(IMAGE_SHARE * self._steps)
         whole = _rate(self.step, self._steps)
-        return whole, whole if self.step < first else _rate(self.step - first, self._steps - first)
+        if self.step < IMAGE_STEPS:
+            return whole, whole
+        return whole, _rate(self.step - IMAGE_STEPS, self._steps - IMAGE_STEPS)
 
 
 def _rate(step: int, steps: int) -> float:
@@ -239,7 +241,7 @@ def stack_loss(model: Any, stacks: Stacks, rng: np.random.Generator, *, balance:
     """
     n = len(stacks.image)
     batch = len(stacks.pixels) // stacks.depth
-    with torch.set_grad_enabled(stacks.depth == 1):  # the encoder has learned before stacks come
+    with torch.set_grad_enabled(stacks.depth == 1):  # single slices teach the encoder
         seen = model.forward_image(stacks.pixels)
     _, feats, positions, sizes = model._prepare_backbone_features(seen)
     model.multimask_max_pt_num = int(rng.choice((1, 2)))  # a box is two points: it must fit one mask and three
