@@ -115,9 +115,10 @@ def _words(found: pd.DataFrame, drawn: pd.DataFrame, sweep: Sweep) -> Iterator[s
     known = {head: float(mean) for head, mean in best.items() if pd.notna(mean)}
     listed = ", ".join(f"{head} {mean:.2f}" for head, mean in known.items())
     yield f"Best of the oracle prompts that have run: {listed}. "
-    ellipses = {head: drawn[drawn["target"] == target]["mean"].max() for target, head in sweep.columns.items()}
-    above = [head for head, mean in known.items() if mean > ellipses[head]]
-    yield f"Above the ellipses: {', '.join(above) or 'none'}. "
+    if not drawn.empty:
+        ellipses = {head: drawn[drawn["target"] == target]["mean"].max() for target, head in sweep.columns.items()}
+        above = [head for head, mean in known.items() if mean > ellipses[head]]
+        yield f"Above the ellipses: {', '.join(above) or 'none'}. "
     lost = [head for head, mean in known.items() if mean < FOUND]
     yield f"**Not carried over** (below {FOUND:.1f} whichever of them): {', '.join(lost) or 'none'}.\n\n"
 

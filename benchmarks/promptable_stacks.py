@@ -36,8 +36,8 @@ TURN_RAD = 0.3
 BLUR_PX = 0.7
 DARK_AIR_SHARE, AIR_LEVEL = 0.7, 30
 """Of the contrasts: those in which what is nearly black, air above all, stays so."""
-SKIP_SHARE = 0.3
-"""Stacks of every second slice, so that objects change more from one to the next, and end more often."""
+STEPS, STEP_SHARES = (1, 2, 4), (0.4, 0.3, 0.3)
+"""From slice to slice of a stack: larger ones so that objects change more from one to the next, and end more often."""
 Kind = Literal["box", "point"]
 
 
@@ -114,7 +114,7 @@ def _stack(scan: Scan, rng: np.random.Generator, objects: int, depth: int, size_
     """Pixels (F, 3, S, S), and masks (F, H, W) of some objects of the first slice."""
     while True:
         start = _start(scan, rng)
-        step = (2 if rng.random() < SKIP_SHARE else 1) * int(rng.choice((-1, 1)))
+        step = int(rng.choice(STEPS, p=STEP_SHARES)) * int(rng.choice((-1, 1)))
         chosen = np.clip(start + step * np.arange(depth), 0, scan.mask.shape[2] - 1)
         images, structure, parts = _moved(scan, chosen, rng)
         images = _contrast(rng)[images]

@@ -17,7 +17,7 @@ from dgsweep.plan.split import assign_roles
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from originals import original_sam2
-from promptable import begun, stack_loss
+from promptable_model import begun, remembering, stack_loss
 from promptable_objects import SIZE_VX, candidates, draw_blob, regions
 from promptable_probe import answered, ellipse, probe
 from promptable_stacks import JITTER_PX, PREPARATION, Scan, draw_stacks, scans_of
@@ -173,3 +173,27 @@ def test_a_box_is_answered_otherwise_than_another_box_in_the_same_image_after_so
     assert losses[-1] < 0.8 * losses[0]
     own, other = (answered(model, drawn.pixels[drawn.image], points) for points in (drawn.points, drawn.points.flip(0)))
     assert not own.equal(other)
+
+
+def test_the_memory_begins_by_looking_at_the_same_place():
+    torch.manual_seed(0)
+    model = begun(original_sam2(Architecture.small("medsam2", SIZE_PX), random_everywhere=False)).eval()
+    drawn, places = stacks(1), (SIZE_PX // 16) ** 2
+
+    @torch.no_grad()
+    def felt_in_its_own_place():
+        """Share of the places of which a mark in the memory is felt most in the same place."""
+        _, feats, positions, _ = model._prepare_backbone_features(model.forward_image(drawn.pixels[:1]))
+        memory = torch.zeros(places, places, 64)  # place, batch, channels: every one of the batch has another mark
+        memory[range(places), range(places)] = torch.randn(64)
+        seen, position = (levels[-1].expand(-1, places, -1) for levels in (feats, positions))
+        marked, empty = (
+            model.memory_attention(curr=seen, curr_pos=position, memory=m, memory_pos=torch.zeros_like(m))
+            for m in (memory, torch.zeros_like(memory))
+        )
+        felt = (marked - empty).norm(dim=2).argmax(dim=0)
+        return float((felt == torch.arange(places)).float().mean())
+
+    before = felt_in_its_own_place()
+    remembering(model, drawn.pixels)
+    assert felt_in_its_own_place() == 1.0 > before
