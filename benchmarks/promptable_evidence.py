@@ -120,7 +120,7 @@ def _words(found: pd.DataFrame, drawn: pd.DataFrame, sweep: Sweep) -> Iterator[s
     yield f"Best of the oracle prompts that have run: {listed}. "
     if not drawn.empty:
         ellipses = {head: drawn[drawn["target"] == target]["mean"].max() for target, head in sweep.columns.items()}
-        above = [head for head, mean in known.items() if mean > ellipses[head]]
+        above = [head for head, mean in known.items() if round(mean, 2) > round(ellipses[head], 2)]
         yield f"Above the ellipses: {', '.join(above) or 'none'}. "
     own = oracles[oracles["target"] == next(iter(sweep.columns))]
     carried, boxed = (own[own["arm"].astype(str).str.contains(f"medsam2 (prompt={p})", regex=False)]["mean"].max()
