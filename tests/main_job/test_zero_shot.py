@@ -12,7 +12,7 @@ from dgsweep.execution.job import WorkerLink
 from dgsweep.execution.preparation import build_jobs
 from dgsweep.execution.prepare import prepare
 from dgsweep.execution.resources import TrialResources
-from dgsweep.execution.state_table import state_table
+from dgsweep.execution.state_table import sweep_status
 from dgsweep.execution.worker import run_trial
 from dgsweep.method.promptable.family import Architecture, build_random
 from dgsweep.method.promptable.mapping import to_original
@@ -70,7 +70,7 @@ def test_status_counts_the_cases_of_a_zero_shot_trial_while_they_are_scored(desk
         told.append((report["scored"], report["to_score"]))
         deadline_s = time.monotonic() + 20
         while time.monotonic() < deadline_s:
-            (row,), _ = state_table(ledger)
+            (row,) = sweep_status(ledger)["trials"]
             if (row["state"], row["scored"]) == ("running", report["scored"]):
                 break
             time.sleep(0.01)
@@ -78,7 +78,8 @@ def test_status_counts_the_cases_of_a_zero_shot_trial_while_they_are_scored(desk
 
     run_trial(job, WorkerLink(rank=0, world_size=1, report=look))
     assert told == seen == [(scored, to_score) for scored in range(to_score + 1)]
-    (row,), counts = state_table(ledger)
+    found = sweep_status(ledger)
+    (row,), counts = found["trials"], found["counts"]
     assert (row["scored"], counts) == (to_score, {"done": 1})
 
 
