@@ -8,6 +8,7 @@ from execution_stand_in import make_spec
 import dgsweep.execution.worker as worker
 from dgsweep.errors import TrialFailedError
 from dgsweep.execution.attempt import SUPERSEDED, Attempt
+from dgsweep.execution.caps import Holding
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.pulse import Pulse
 from dgsweep.records.ledger import Ledger
@@ -34,7 +35,7 @@ def test_a_worker_that_lost_its_trial_stops_at_the_next_step_and_gives_no_sign_o
     old.begin()
 
     def trains() -> None:
-        with Pulse(ledger, "one", beats=True, attempt=old) as pulse:
+        with Pulse(ledger, "one", beats=True, attempt=old, holding=Holding(cores=1, gpus=0)) as pulse:
             pulse.step(1)
             Attempt(ledger, "one").begin()
             while True:
