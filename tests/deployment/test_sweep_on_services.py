@@ -205,4 +205,8 @@ def test_the_files_of_the_sweep_are_their_owners_alone_and_hold_no_secret(servic
 def test_a_wheel_travels_to_nodes_that_have_another_dgsweep(services: Services, sweep: Path, home: Path) -> None:
     result = send(services, sweep, home, "--wheel", "auto", "--set", "output=wheel")
     assert result.returncode == 0, result.stderr[-4000:]
-    assert (home / "wheel" / "plan.json").exists()
+    (trial,) = (home / "wheel" / "trials").iterdir()
+    provenance = json.loads((trial / "provenance.json").read_text())
+    assert provenance["commit"] == ""  # it came out of the wheel, not out of the checkout that the nodes have
+    (other,) = (home / "sent" / "trials").iterdir()
+    assert json.loads((other / "provenance.json").read_text())["commit"]

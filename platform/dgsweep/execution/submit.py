@@ -19,7 +19,7 @@ from dgsweep.errors import ConfigError, InputError, Problem, Problems, ResourceE
 from dgsweep.execution.follow import SUCCEEDED
 from dgsweep.execution.open_cluster import require_closed, use_token_if_there_is_one
 from dgsweep.execution.prepare import prepare
-from dgsweep.execution.wheel import runtime_packages
+from dgsweep.execution.wheel import put_wheel
 from dgsweep.plan.trial import content_id
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def _accepted(client: "JobSubmissionClient", submission_id: str, entry: str, env
 
 def _runtime_environment(wanted: Submission, folder: Path) -> dict[str, Any]:
     """Put the sweep file, search spaces of its own and the wheel into the folder; nothing else leaves this machine."""
+    put_wheel(wanted.wheel, folder)
     shutil.copyfile(wanted.sweep, folder / SWEEP_FILE)
     _copy_spaces(wanted, folder)
     variables = dict(wanted.environment)
@@ -165,7 +166,7 @@ def _runtime_environment(wanted: Submission, folder: Path) -> dict[str, Any]:
         variables[HOME_VARIABLE] = wanted.home
     if UMASK_VARIABLE in os.environ:
         variables.setdefault(UMASK_VARIABLE, os.environ[UMASK_VARIABLE])
-    return {"working_dir": str(folder), "env_vars": variables, **runtime_packages(wanted.wheel, folder)}
+    return {"working_dir": str(folder), "env_vars": variables}
 
 
 def _copy_spaces(wanted: Submission, folder: Path) -> None:
