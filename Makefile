@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
 
-.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence picture chaos clean-demo
+.PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence promptable picture chaos clean-demo
 
 setup: $(STAMP)
 
@@ -27,7 +27,7 @@ demo: $(STAMP)
 	$(BIN)/dgsweep run examples/demo/sweep.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow"
@@ -64,6 +64,16 @@ evidence: $(STAMP)
 chaos: $(STAMP)
 	$(BIN)/python tests/faults/chaos.py --kills 100 --seed 7 --folder runs/chaos
 	$(BIN)/python tests/faults/chaos_figures.py runs/chaos docs/reliability.md
+
+# A small SAM 2 of ours, trained on the phantom and used zero-shot; its weights are registered under runs/
+promptable: export DGSWEEP_WEIGHTS := $(CURDIR)/runs/promptable/weights
+promptable: $(STAMP)
+	$(BIN)/dgsweep data phantom $(DEMO)/phantom --patients-per-center 10
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/promptable.py
+	OMP_NUM_THREADS=1 $(BIN)/dgsweep run examples/evidence/promptable.yaml --executor inline
+	$(BIN)/python benchmarks/promptable_real.py
+	if [ -e runs/promptable/real/manifest.csv ]; then OMP_NUM_THREADS=1 $(BIN)/dgsweep run examples/evidence/promptable_real.yaml --executor inline; fi
+	$(BIN)/python benchmarks/promptable_evidence.py
 
 picture: demo
 	$(BIN)/python docs/images/matrix.py

@@ -9,6 +9,7 @@ from typing import Any
 
 import evidence
 import pandas as pd
+import promptable_evidence
 import unlabelled_evidence
 
 from dgsweep.config.declaration import MethodDeclaration
@@ -43,6 +44,7 @@ def main() -> None:
     plan, dice = evidence.read("sweep")
     parts = [HEAD, *_conformance(names), "\n## On the phantom, equal budgets\n\n", *_phantom(names, dice, plan)]
     parts += ["\n", *_prediction(names, dice, plan), "\n", *_apart(), *unlabelled_evidence.section()]
+    parts += promptable_evidence.section()
     PAGE.write_text("".join(parts), encoding="utf-8")
     print(f"written: {PAGE.relative_to(evidence.ROOT)}", file=sys.stderr)
 

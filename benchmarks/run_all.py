@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("metrics", "patches", "training_step", "trial_overhead")
+BENCHMARKS = ("metrics", "embeddings", "patches", "training_step", "trial_overhead")
 OUT = Path("runs/bench.json")
 
 

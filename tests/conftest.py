@@ -1,4 +1,8 @@
-"""One thread for every test: tensors are small, and two cores are shared with the processes that tests start."""
+"""One thread for every test: tensors are small, and two cores are shared with the processes that tests start.
+
+`make test` runs two processes of tests: a file stays in one of them, and all that start a Ray stay together, since two
+at a time would wait for each other's cores.
+"""
 
 import logging
 import os
@@ -9,6 +13,19 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+
+WITH_RAY = {
+    "test_ray.py", "test_job_submission.py", "test_main_job.py", "test_nodes_without_a_shared_disk.py",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files as groups; the longest, which is Ray's, first."""
+    for item in items:
+        group = "ray" if item.path.name in WITH_RAY else item.path.relative_to(item.config.rootpath).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path.name not in WITH_RAY)
 
 
 @pytest.fixture(scope="session")

@@ -191,6 +191,7 @@ class Services:
             own = [f"--temp-dir={self.ray_folder}/{name}", f"--dashboard-agent-listen-port={free_port()}"]
             started = self.start(name, [*self.command(name), *more, *own], environment)
             wait_for(name, lambda environment=environment: _succeeds([healthy], environment), started)
+            wait_for("the dashboard", lambda: answers(f"{self.dashboard_url}/api/version"), started)
 
 
 def _connects(where: Mapping[str, Any]) -> bool:

@@ -1,10 +1,13 @@
 """A sweep sent to the cluster of compose.yaml by `dgsweep submit`; its record is read through authenticated MLflow."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +85,7 @@ def test_a_submitter_without_the_token_is_refused(services: Services, sweep: Pat
     del stranger["RAY_AUTH_TOKEN_PATH"]
     result = send(services, sweep, home, environment=stranger)
     assert result.returncode == 2, result.stderr
-    assert "RAY_AUTH_MODE=token" in result.stderr
+    assert "Authentication required: Unauthorized" in result.stderr  # it was reached, and said no
     assert not any(home.iterdir())
 
 
@@ -114,6 +117,72 @@ def test_a_sweep_is_sent_once_and_its_record_is_read_through_the_server(
         client.get_experiment_by_name("sent")
 
 
+class BrokenTunnel:
+    """Passes connections on to the dashboard, and cuts all that are open when it is told to: a laptop that sleeps."""
+
+    def __init__(self, port: int) -> None:
+        self._target, self._ends = port, list[socket.socket]()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._target))
+            self._ends += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._ends.clear()
+
+    def close(self) -> None:
+        self.cut()
+        self._listener.close()
+
+
+def test_a_connection_that_breaks_is_taken_up_again_without_repeating_the_log(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", laptop(services)["RAY_AUTH_TOKEN_PATH"])
+    tunnel = BrokenTunnel(services.ports["dashboard"])
+    code = (
+        "import sys, time; from dgsweep.execution.submit import _client; from dgsweep.execution.follow import follow;"
+        "client = _client(sys.argv[1]);"
+        "command = 'python -u -c \"import time; [(print(f\\'line {i}.\\'), time.sleep(0.5)) for i in range(40)]\"';"
+        "print(follow(client, client.submit_job(entrypoint=command), sys.stdout))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, tunnel.url], env=laptop(services), stdout=subprocess.PIPE, text=True
+    )
+    printed, cuts = "", 0
+    for line in process.stdout:
+        printed += line
+        if "line 5." in line or "line 15." in line:
+            tunnel.cut()
+            cuts += 1
+    tunnel.close()
+    assert process.wait() == 0
+    assert cuts == 2
+    assert "('SUCCEEDED', 0)" in printed
+    assert [printed.count(f"line {i}.") for i in range(40)] == [1] * 40
+
+
 def test_what_failed_is_sent_again_under_the_next_id(services: Services, sweep: Path, home: Path) -> None:
     options = ("--set", "output=/proc/nowhere", "--no-wait")
     ids = []
@@ -136,4 +205,8 @@ def test_the_files_of_the_sweep_are_their_owners_alone_and_hold_no_secret(servic
 def test_a_wheel_travels_to_nodes_that_have_another_dgsweep(services: Services, sweep: Path, home: Path) -> None:
     result = send(services, sweep, home, "--wheel", "auto", "--set", "output=wheel")
     assert result.returncode == 0, result.stderr[-4000:]
-    assert (home / "wheel" / "plan.json").exists()
+    (trial,) = (home / "wheel" / "trials").iterdir()
+    provenance = json.loads((trial / "provenance.json").read_text())
+    assert provenance["commit"] == ""  # it came out of the wheel, not out of the checkout that the nodes have
+    (other,) = (home / "sent" / "trials").iterdir()
+    assert json.loads((other / "provenance.json").read_text())["commit"]

@@ -67,7 +67,7 @@ def test_a_node_with_another_version_is_named(monkeypatch: pytest.MonkeyPatch) -
 
     require_same_version(ray.nodes())
     monkeypatch.setattr("dgsweep.execution.cluster.__version__", "99.0")
-    with pytest.raises(InputError, match=r"node [\d.]+: dgsweep \d.*dgsweep-99\.0-py3-none-any\.whl"):
+    with pytest.raises(InputError, match=r"node [\d.]+: dgsweep \d.* -> dgsweep 99\.0: install it there"):
         require_same_version(ray.nodes())
 
 

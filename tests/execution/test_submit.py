@@ -11,7 +11,7 @@ import dgsweep
 from dgsweep.errors import InputError
 from dgsweep.execution import submit as submission
 from dgsweep.execution.submit import Submission
-from dgsweep.execution.wheel import runtime_packages
+from dgsweep.execution.wheel import put_wheel
 
 ROOT = Path(__file__).parents[2]
 SWEEP = "name: cross.seq\ndata: {manifest: scans/manifest.csv}\nmethods: [erm]\n"
@@ -47,20 +47,25 @@ def test_search_spaces_of_the_sweep_travel_with_it(sweep: Path, tmp_path: Path) 
     assert sorted(path.name for path in folder.rglob("*.yaml")) == ["erm.yaml", "sweep.yaml"]
 
 
-def test_the_wheel_that_travels_is_this_dgsweep_without_its_dependencies(tmp_path: Path) -> None:
-    environment = runtime_packages("auto", tmp_path)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert environment["pip"]["packages"] == [f"${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{wheel.name}"]
-    assert "--no-deps" in environment["pip"]["pip_install_options"]
-    assert "dgsweep/execution/submit.py" in zipfile.ZipFile(wheel).namelist()
-    assert runtime_packages("none", tmp_path) == {}
+def test_the_dgsweep_that_travels_is_this_one_with_its_methods_and_without_dependencies(tmp_path: Path) -> None:
+    put_wheel("none", tmp_path)
+    assert not any(tmp_path.iterdir())
+    put_wheel("auto", tmp_path)
+    info = f"dgsweep-{dgsweep.__version__}.dist-info"
+    assert {path.name for path in tmp_path.iterdir()} == {"dgsweep", "dgsweep_methods", info}
+    ours = Path(dgsweep.__file__).parent / "execution" / "submit.py"
+    assert (tmp_path / "dgsweep" / "execution" / "submit.py").read_text() == ours.read_text()
+    assert "erm = " in (tmp_path / info / "entry_points.txt").read_text()  # methods are found by it
 
 
 @pytest.mark.parametrize("name", ["dgsweep-99.0-py3-none-any.whl", "torch-2.0-py3-none-any.whl"])
 def test_another_wheel_is_refused(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("x.py", "")
     with pytest.raises(InputError, match=dgsweep.__version__):
-        runtime_packages(str(tmp_path / name), tmp_path)
+        put_wheel(str(tmp_path / name), tmp_path)
+    with pytest.raises(InputError, match="is no wheel"):
+        put_wheel(str(tmp_path / "gone.whl"), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,15 @@ TUNE_PART = ("ray::tune_trial", "ray::ImplicitFunc", "ray::bundle_reservation")
 TRIES = 5
 STEP_LOG = Path(__file__).parent / "step_log"
 
-os.environ["RAY_AUTH_MODE"] = "disabled"  # both sides; a cluster of one machine and one user
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_DEDUP_LOGS"] = "0"
+# For both sides: a cluster of one machine and one user. Never set in this process, since other tests authenticate
+OPEN = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 
 
 def environment(**more: str) -> dict[str, str]:
     """What raylets, workers and drivers are started with: our code, one thread, the method that notes its steps."""
     paths = [str(STEP_LOG), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     plain = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return {**plain, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1", **more}
+    return {**plain, **OPEN, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1", **more}
 
 
 class FaultCluster:

@@ -74,7 +74,7 @@ class FaultSweep:
             "seeds": list(range(self.seeds)),
             "budget": {"steps": self.steps},
             "training": {"batch": 2, "checkpoint_every": CHECKPOINT_EVERY, "eval_every": 20},
-            "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "max_failures": 1000},
+            "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "max_failures": 1000, "min_free_gib": 0},
             "output": str(self.folder / "out"),
             "tracking": {"uri": f"sqlite:///{self.folder / 'mlflow.db'}"},
             **self.changes,

@@ -60,7 +60,7 @@ def test_a_failure_that_cannot_be_written_down_is_told_by_the_error(small_disk: 
 
 def test_a_full_ledger_ends_neither_the_sweep_nor_what_is_finished(small_disk: Mount, tmp_path: Path) -> None:
     disk, plan = small_disk(512), make_plan(make_spec("one"), make_spec("two"))
-    config = make_config(tmp_path).model_copy(update={"output": str(disk / "out")})
+    config = make_config(tmp_path, min_free_gib=0).model_copy(update={"output": str(disk / "out")})
     behind = make_run(tmp_path / "diary")
     filler: list[Path] = []
 

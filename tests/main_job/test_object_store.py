@@ -81,12 +81,13 @@ def test_ray_writes_to_a_store_what_one_process_writes_and_keeps_its_own_state_l
     alone = far_desk.scores()
     far_desk.output = f"{far_desk.output}-ray"
     far_desk.write(output=far_desk.output, data=far_desk.content["data"] | {"cache": f"{far_desk.output}-cache"})
-    done = far_desk.run("run", str(far_desk.file), "--no-report", timeout_s=500)
+    fresh = tmp_path / "fresh"  # what the scratch folder of the first run holds is fetched from no store
+    done = far_desk.run("run", str(far_desk.file), "--no-report", timeout_s=500, DGSWEEP_SCRATCH=str(fresh))
     assert "2 trials run, 0 reused, 0 failed" in done.stdout, done.stderr
     pd.testing.assert_frame_equal(alone, far_desk.scores())
     assert len(list(place(f"{far_desk.output}-cache").rglob("*.npz"))) > 4
     assert not [name for name in names(place(far_desk.output)) if name.startswith(".")]
-    assert not [*(tmp_path / "scratch" / "ray").rglob("*.json")]
+    assert not [*(fresh / "ray").rglob("*.json")]
 
 
 @pytest.mark.slow

@@ -1,11 +1,19 @@
 """Trained and zero-shot methods in one sweep: weights registered, prompts made, rows in panels, run and resumed."""
 
 import json
+import time
 
 import pandas as pd
 import pytest
 import torch
 
+from dgsweep.execution import pulse
+from dgsweep.execution.job import WorkerLink
+from dgsweep.execution.preparation import build_jobs
+from dgsweep.execution.prepare import prepare
+from dgsweep.execution.resources import TrialResources
+from dgsweep.execution.state_table import sweep_status
+from dgsweep.execution.worker import run_trial
 from dgsweep.method.promptable.family import Architecture, build_random
 from dgsweep.method.promptable.mapping import to_original
 from dgsweep.records.ledger import Ledger
@@ -45,6 +53,34 @@ def test_a_sweep_of_trained_and_zero_shot_methods_runs_resumes_and_reports(desk,
     page = (desk.output / "report" / "report.html").read_text()
     assert "sam (prompt=per_slice_box)" in page
     assert "0 trials run, 4 reused" in desk.sweep("--no-report").stdout
+
+
+def test_status_counts_the_cases_of_a_zero_shot_trial_while_they_are_scored(desk, weights, monkeypatch) -> None:
+    monkeypatch.setattr(pulse, "INTERVAL_S", 0.01)
+    desk.write(methods=[{"name": "sam", "hp": {"weights": weights}, "prompts": ["per_slice_box"]}])
+    prepared = prepare(desk.file)
+    resources = TrialResources(workers=1, cpus_per_worker=1, gpus_per_worker=0.0, max_concurrent=1)
+    (job,) = build_jobs(prepared.plan.trials, prepared.manifest, prepared.config, resources)
+    ledger = Ledger(desk.output)
+    ledger.write_plan(prepared.plan)
+    to_score = len(prepared.plan.trials[0].score_shas)
+    told, seen = [], []
+
+    def look(report) -> None:
+        told.append((report["scored"], report["to_score"]))
+        deadline_s = time.monotonic() + 20
+        while time.monotonic() < deadline_s:
+            (row,) = sweep_status(ledger)["trials"]
+            if (row["state"], row["scored"]) == ("running", report["scored"]):
+                break
+            time.sleep(0.01)
+        seen.append((row["scored"], row["to_score"]))
+
+    run_trial(job, WorkerLink(rank=0, world_size=1, report=look))
+    assert told == seen == [(scored, to_score) for scored in range(to_score + 1)]
+    found = sweep_status(ledger)
+    (row,), counts = found["trials"], found["counts"]
+    assert (row["scored"], counts) == (to_score, {"done": 1})
 
 
 def test_weights_that_are_not_registered_are_refused_before_anything_runs(desk, monkeypatch) -> None:

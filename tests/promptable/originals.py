@@ -92,8 +92,11 @@ def original_sam(architecture, seed=0):
     return fill(model, seed).eval()
 
 
-def original_sam2(architecture, seed=0, postprocessing=True):
-    """The video predictor of sam2.build_sam.build_sam2_video_predictor, hole filling aside (it needs a CUDA kernel)."""
+def original_sam2(architecture, seed=0, postprocessing=True, random_everywhere=True):
+    """The video predictor of sam2.build_sam.build_sam2_video_predictor, hole filling aside (it needs a CUDA kernel).
+
+    `random_everywhere=False` leaves the weights as the package begins them, which is what one trains from.
+    """
     torch.manual_seed(seed)
     a = architecture
     v21 = {"proj_tpos_enc_in_obj_ptrs": True, "use_signed_tpos_enc_to_obj_ptrs": True}
@@ -132,7 +135,7 @@ def original_sam2(architecture, seed=0, postprocessing=True):
         sam_mask_decoder_extra_args=stable if postprocessing else None,
         fill_hole_area=0,
     )
-    return fill(model, seed).eval()
+    return fill(model, seed).eval() if random_everywhere else model
 
 
 def fill(model, seed):

@@ -5,7 +5,7 @@ import torch
 from tiny_models import BoxStub
 
 from dgsweep.config.prompt_protocol import parse_protocol
-from dgsweep.errors import CaseError
+from dgsweep.errors import CaseError, ResourceError
 from dgsweep.method.promptable.embeddings import Embeddings
 from dgsweep.method.promptable.predict import Limits, Promptable, batch_slices, predict_case
 from dgsweep.method.promptable.prompts import Prompt, prompts_from_mask
@@ -217,7 +217,52 @@ def test_a_batch_that_does_not_fit_is_halved(volume, mask, monkeypatch):
     assert found.encoded_slices == 3
 
 
-def test_the_batch_is_what_fits_into_the_memory():
-    assert batch_slices(memory_mib=1000, bytes_of_one=300 * 2**20) == 3
-    assert batch_slices(memory_mib=100, bytes_of_one=300 * 2**20) == 1
-    assert batch_slices(memory_mib=10**6, bytes_of_one=2**20) == 32
+def test_a_batch_of_prompts_that_does_not_fit_is_halved_too(volume, mask, monkeypatch):
+    model = tiny_models.sam()
+    promptable = Promptable(model=model, family="sam", limits=Limits(batch_slices=3))
+    whole = predict_case(promptable, volume, prompts_of(mask, "per_slice_box"))
+    decoder, sizes = model.mask_decoder.forward, []
+
+    def small_memory(*arguments, **named):
+        sizes.append(len(named["image_embeddings"]))
+        if sizes[-1] > 1:
+            raise torch.OutOfMemoryError("full")
+        return decoder(*arguments, **named)
+
+    monkeypatch.setattr(model.mask_decoder, "forward", small_memory)
+    found = predict_case(promptable, volume, prompts_of(mask, "per_slice_box"))
+    assert sizes == [3, 1, 1, 1]
+    assert (found.mask == whole.mask).all()
+    assert np.abs(found.probability - whole.probability).max() < 1e-5
+
+
+def test_one_slice_that_does_not_fit_is_an_error_that_says_so(volume, mask, monkeypatch):
+    model, sizes = tiny_models.sam(), []
+
+    def no_memory(pixels):
+        sizes.append(len(pixels))
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(model, "get_image_embeddings", no_memory)
+    promptable = Promptable(model=model, family="sam", limits=Limits(batch_slices=8))
+    with pytest.raises(ResourceError, match=r"one slice of \d+ pixels does not fit: full"):
+        predict_case(promptable, volume, prompts_of(mask, "per_slice_box"))
+    assert sizes == [3, 1]  # of three slices, though eight were allowed
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "bytes_of_one", "slices"),
+    [
+        (1000, 300 * 2**20, 3),
+        (900, 300 * 2**20, 3),  # exactly
+        (900, 300 * 2**20 + 1, 2),  # a byte too much
+        (300, 300 * 2**20, 1),
+        (100, 300 * 2**20, 1),  # not even one, and it went through
+        (0, 2**20, 1),
+        (32, 2**20, 32),
+        (33, 2**20, 32),  # no faster beyond
+        (1, 0, 32),  # nothing was allocated
+    ],
+)
+def test_the_batch_is_what_fits_into_the_memory(memory_mib, bytes_of_one, slices):
+    assert batch_slices(memory_mib=memory_mib, bytes_of_one=bytes_of_one) == slices

@@ -25,14 +25,14 @@ resources = TrialResources(workers=1, cpus_per_worker=1, gpus_per_worker=0.0, ma
 specs = prepared.plan.pretraining or prepared.plan.trials
 (job,) = build_jobs(specs, prepared.manifest, prepared.config, resources)
 opened["train"].clear()  # planning hashes every file, reading no voxel
-train = worker.train
+train = worker.train_within_memory
 
-def watched(task):
-    training = train(task)
+def watched(task, note):
+    training = train(task, note)
     phase[0] = "score"
     return training
 
-worker.train = watched
+worker.train_within_memory = watched
 worker.run_trial(job, worker.WorkerLink(rank=0, world_size=1, report=lambda row: None))
 spec = specs[0]
 roles = {role: {name: [str(job.cases[name].image), str(job.cases[name].label)] for name in getattr(spec.split, role)}

@@ -10,7 +10,7 @@ from rich.live import Live
 from dgsweep.cli.show import as_table, print_json, print_table, stdout
 from dgsweep.cli.sweep_verbs import Json, Overrides, RunFolder, SweepFile, run_and_print
 
-STATE_COLUMNS = ["name", "network", "state", "step", "steps", "heartbeat_s", "cause", "trial_id"]
+STATE_COLUMNS = ["name", "network", "state", "step", "steps", "scored", "to_score", "heartbeat_s", "cause", "trial_id"]
 COST_COLUMNS = ["state", "trials", "attempts", "wall_h", "gpu_hours", "core_hours", "steps", "forward_passes"]
 GIB, MIB = 2**30, 2**20
 LONG_LIST = 200

@@ -30,7 +30,8 @@ def submit(  # noqa: PLR0913, PLR0917 - the options of the verb
     as_json: Json = False,
 ) -> None:
     """Send a sweep to a remote Ray head and follow it. Sent again, it is the same job; what is left of one goes on."""
-    from dgsweep.execution.submit import Submission, follow
+    from dgsweep.execution.follow import follow
+    from dgsweep.execution.submit import Submission
     from dgsweep.execution.submit import submit as send
 
     wanted = Submission(

@@ -160,9 +160,7 @@ def require_same_version(nodes: Sequence[Mapping[str, Any]]) -> None:
             problems.add(
                 f"node {node['NodeManagerAddress']}",
                 found if " " in found else f"dgsweep {found}",
-                f"dgsweep {__version__}: install it in that node's Python, or send the wheel along: "
-                '`ray job submit --runtime-env-json \'{"py_modules": ["dgsweep-'
-                f"{__version__}-py3-none-any.whl\"]}}' ...`",
+                f"dgsweep {__version__}: install it there, or send it along: `dgsweep submit --wheel auto`",
             )
     problems.raise_if_any(InputError, f"every node must run dgsweep {__version__}, as this driver does:")
 

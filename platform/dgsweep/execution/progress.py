@@ -25,16 +25,26 @@ class RunningTrial:
     step: int = 0
     steps: int = 0
     phase: str = "start"
+    scored: int = 0
+    to_score: int = 0
+    """Cases, once they are being scored; a trial that learns nothing has no other measure of how far it is."""
 
     @property
     def fraction(self) -> float:
-        """Share of the training budget that is done, 0 to 1."""
-        return min(1.0, self.step / self.steps) if self.steps else 0.0
+        """Share of the training budget that is done, or of the cases where there is no training; 0 to 1."""
+        done, wanted = (self.step, self.steps) if self.steps else (self.scored, self.to_score)
+        return min(1.0, done / wanted) if wanted else 0.0
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """What is being counted in this phase, steps or cases: how many are done, and of how many."""
+        return (self.scored, self.to_score) if self.phase == "score" and self.to_score else (self.step, self.steps)
 
     @property
     def text(self) -> str:
-        """Short text: name, phase and step."""
-        return f"{self.name}: {self.phase} {self.step}/{self.steps}" if self.steps else f"{self.name}: {self.phase}"
+        """Short text: name, phase, and the steps or cases that are done."""
+        done, wanted = self.counted
+        return f"{self.name}: {self.phase} {done}/{wanted}" if wanted else f"{self.name}: {self.phase}"
 
 
 class SweepProgress:
@@ -60,7 +70,7 @@ class SweepProgress:
             self._running.setdefault(trial_id, RunningTrial(name=name))
 
     def update(self, trial_id: str, report: Mapping[str, Any]) -> None:
-        """Take step, steps and phase of a running trial, from a report or a heartbeat."""
+        """Take steps, cases and phase of a running trial, from a report or a heartbeat."""
         with self._lock:
             trial = self._running.get(trial_id)
             if trial is None:
@@ -68,6 +78,8 @@ class SweepProgress:
             trial.step = max(trial.step, int(report.get("step", 0)))
             trial.steps = int(report.get("steps", trial.steps))
             trial.phase = str(report.get("phase", trial.phase))
+            trial.scored = max(trial.scored, int(report.get("scored", 0)))
+            trial.to_score = int(report.get("to_score", trial.to_score))
 
     def finished(self, trial_id: str, *, cause: str = "") -> None:
         """Count a trial as done, or as failed when there is a cause, and say so."""
@@ -157,12 +169,13 @@ class _Bars:
         for gone in self._trials.keys() - running.keys():
             self._progress.remove_task(self._trials.pop(gone))
         for trial_id, trial in running.items():
+            done, wanted = trial.counted
             if trial_id not in self._trials:
-                self._trials[trial_id] = self._progress.add_task(trial.name, total=trial.steps or None)
+                self._trials[trial_id] = self._progress.add_task(trial.name, total=wanted or None)
             self._progress.update(
                 self._trials[trial_id],
-                completed=trial.step,
-                total=trial.steps or 1,
+                completed=done,
+                total=wanted or 1,
                 description=f"{trial.name} ({trial.phase})",
             )
 

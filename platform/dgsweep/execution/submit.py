@@ -3,33 +3,31 @@
 The submission id is made of the plan, so that sending the same sweep again finds the job that runs already.
 """
 
-import asyncio
 import os
 import re
 import shlex
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from dgsweep.config.anchor import HOME_VARIABLE
 from dgsweep.config.load import load_sweep
 from dgsweep.config.secrets import holds_password
 from dgsweep.config.umask import UMASK_VARIABLE
 from dgsweep.errors import ConfigError, InputError, Problem, Problems, ResourceError
+from dgsweep.execution.follow import SUCCEEDED
 from dgsweep.execution.open_cluster import require_closed, use_token_if_there_is_one
 from dgsweep.execution.prepare import prepare
-from dgsweep.execution.wheel import runtime_packages
+from dgsweep.execution.wheel import put_wheel
 from dgsweep.plan.trial import content_id
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient  # imported when the token is chosen: it is read then
 
 SWEEP_FILE = "sweep.yaml"
-PENDING, SUCCEEDED = "PENDING", "SUCCEEDED"
+PENDING = "PENDING"
 GOING_ON = (PENDING, "RUNNING")
-POLL_S = 2.0
 _SECRET_NAME = re.compile(r"(?i)(password|passwd|token|secret|credential|api_?key|access_?key)")
 _FILES = ("_FILE", "_PATH")
 
@@ -96,28 +94,6 @@ def _entry(wanted: Submission) -> str:
     return shlex.join(command + ["--allow-open-cluster"] * wanted.allow_open)
 
 
-def follow(client: "JobSubmissionClient", submission_id: str, stream: TextIO) -> tuple[str, int]:
-    """Write a job's output to a stream until it ends; give its status and the exit code of `dgsweep run`."""
-    asyncio.run(_tail(client, submission_id, stream))
-    while True:  # the log may end before the status is told, and the connection before the job
-        job = client.get_job_info(submission_id)
-        if job.status.is_terminal():
-            return str(job.status.value), _exit_code(job)
-        time.sleep(POLL_S)
-
-
-async def _tail(client: "JobSubmissionClient", submission_id: str, stream: TextIO) -> None:
-    async for lines in client.tail_job_logs(submission_id):
-        stream.write(lines)
-        stream.flush()
-
-
-def _exit_code(job: Any) -> int:
-    if job.status.value == SUCCEEDED:
-        return 0
-    return job.driver_exit_code if job.driver_exit_code in {1, 2} else 1
-
-
 def _client(address: str) -> "JobSubmissionClient":
     use_token_if_there_is_one()
     from ray.exceptions import RayError
@@ -182,6 +158,7 @@ def _accepted(client: "JobSubmissionClient", submission_id: str, entry: str, env
 
 def _runtime_environment(wanted: Submission, folder: Path) -> dict[str, Any]:
     """Put the sweep file, search spaces of its own and the wheel into the folder; nothing else leaves this machine."""
+    put_wheel(wanted.wheel, folder)
     shutil.copyfile(wanted.sweep, folder / SWEEP_FILE)
     _copy_spaces(wanted, folder)
     variables = dict(wanted.environment)
@@ -189,7 +166,7 @@ def _runtime_environment(wanted: Submission, folder: Path) -> dict[str, Any]:
         variables[HOME_VARIABLE] = wanted.home
     if UMASK_VARIABLE in os.environ:
         variables.setdefault(UMASK_VARIABLE, os.environ[UMASK_VARIABLE])
-    return {"working_dir": str(folder), "env_vars": variables, **runtime_packages(wanted.wheel, folder)}
+    return {"working_dir": str(folder), "env_vars": variables}
 
 
 def _copy_spaces(wanted: Submission, folder: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,7 @@ from dgsweep.records.steering import (
     withdraw_stop,
     write_driver_state,
 )
-from dgsweep.storage.files import names
+from dgsweep.storage.files import StorageError, names
 from dgsweep.storage.place import is_uri
 
 LOOK_EVERY_S = 1.0
@@ -213,7 +213,8 @@ class SweepWatch:
                 "stopping": self.stopping,
                 "ended": ended,
             }
-        write_driver_state(self._ledger.files, state)
+        with suppress(OSError, StorageError):  # a sign of life is no reason to end on a full disk
+            write_driver_state(self._ledger.files, state)
 
 
 def _reached(cap: Cap, hours: float) -> Ending:

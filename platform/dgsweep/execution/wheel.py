@@ -1,10 +1,11 @@
-"""The wheel of this dgsweep, for nodes that have another one or none."""
+"""This dgsweep, for nodes that have another one or none: its wheel, unpacked into the folder that a job is run from."""
 
 import re
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
-from typing import Any
 
 import dgsweep
 from dgsweep.errors import InputError, Problem
@@ -13,33 +14,34 @@ BUILD_TIMEOUT_S = 300.0
 _PROJECT = "pyproject.toml"
 
 
-def runtime_packages(wheel: str, folder: Path) -> dict[str, Any]:
-    """Give the part of a Ray runtime environment that installs dgsweep on the nodes.
+def put_wheel(wheel: str, folder: Path) -> None:
+    """Unpack a wheel of dgsweep into the working folder of a job, which stands first on the path of its processes.
+
+    Ray's own ways cost gigabytes a job and node: `pip` copies the virtual environment that Ray runs in, `py_modules`
+    installs every dependency anew (both seen on Ray 2.60). Dependencies are the node's here.
 
     Args:
         wheel: `none`, `auto` (built from the checkout that runs here), or the path of a wheel.
-        folder: Working directory of the job; the wheel is put into it.
+        folder: Working folder of the job.
 
     Raises:
         InputError: There is no wheel and none can be built.
     """
     if wheel == "none":
-        return {}
-    path = _built(folder) if wheel == "auto" else _copied(Path(wheel), folder)
-    # Without dependencies, on top of the node's packages: as py_modules Ray would fetch torch anew for every job.
-    package = f"${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{path.name}"
-    return {"pip": {"packages": [package], "pip_install_options": ["--no-deps", "--no-index"]}}
+        return
+    with tempfile.TemporaryDirectory(prefix="dgsweep-wheel-") as scratch:
+        path = _built(Path(scratch)) if wheel == "auto" else _checked(Path(wheel))
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
 
 
-def _copied(wheel: Path, folder: Path) -> Path:
-    if not wheel.is_file() or wheel.suffix != ".whl":
+def _checked(wheel: Path) -> Path:
+    if not wheel.is_file() or not zipfile.is_zipfile(wheel):
         raise InputError("dgsweep cannot be sent along:", [_no_wheel(str(wheel), "is no wheel")])
-    if not re.match(rf"dgsweep-{re.escape(dgsweep.__version__)}-", wheel.name):
+    if not re.match(rf"dgsweep-{re.escape(dgsweep.__version__)}-.*\.whl$", wheel.name):
         found = f"is not dgsweep {dgsweep.__version__}, which runs here"
         raise InputError("dgsweep cannot be sent along:", [_no_wheel(str(wheel), found)])
-    target = folder / wheel.name
-    target.write_bytes(wheel.read_bytes())
-    return target
+    return wheel
 
 
 def _built(folder: Path) -> Path:
@@ -61,6 +63,5 @@ def _built(folder: Path) -> Path:
 
 
 def _no_wheel(where: str, found: str) -> Problem:
-    return Problem(
-        where=where, found=found, fix="make one with `make wheel` and give its path: --wheel dist/dgsweep-....whl"
-    )
+    fix = "make one with `make wheel` and give its path: --wheel dist/dgsweep-<version>-py3-none-any.whl"
+    return Problem(where=where, found=found, fix=fix)

@@ -229,14 +229,23 @@ def _scores(
     alone = replace(runtime, rank=0, world_size=1)
     for folder in (paths.predictions, paths.checkpoint):  # scores of a case are kept beside the weights until the end
         make_folder(folder)
+    known = len(have) + len(tasks) - len(left)
+    _report_scored(known, spec, training, runtime)
     for number, (task, rows) in enumerate(_scored(training, spec, left, ledger, job, alone), start=1):
         partial.add(task.case.info.case_id, rows)
         mine.extend(rows)
         if number < len(left) and (reason := runtime.agreed_stop(at_checkpoint=False)):
             raise TrialStoppedError(reason)
-        runtime.report({"phase": "score", "step": training.ctx.step, "steps": spec.budget_steps,
-                        "scored": number, "to_score": len(left)}) if runtime.world_size == 1 else None  # fmt: skip
+        _report_scored(known + number, spec, training, runtime)
     return done + runtime.gather(mine)
+
+
+def _report_scored(scored: int, spec: TrialSpec, training: Training, runtime: Runtime) -> None:
+    """Say how many of the trial's cases are scored, where one worker scores them all: Ray waits for every worker's."""
+    if runtime.world_size > 1:
+        return
+    counts = {"scored": scored, "to_score": len(spec.score_shas)}
+    runtime.report({"phase": "score", "step": training.ctx.step, "steps": spec.budget_steps, **counts})
 
 
 def _scored(

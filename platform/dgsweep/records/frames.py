@@ -13,9 +13,9 @@ from dgsweep.records.state import TrialStatus
 
 STATE_COLUMNS = (
     *("trial_id", "cell_id", "name", "method", "setting", "network", "sources", "fold", "seed", "trial"),
-    *("state", "cause", "phase", "step", "steps", "unscored"),
+    *("state", "cause", "phase", "step", "steps", "scored", "to_score", "unscored"),
 )
-"""`unscored`: number of wanted cases without a valid score."""
+"""`scored` of `to_score`: cases, those of a running trial included; `unscored`: wanted cases without a valid score."""
 
 
 def no_cases() -> pd.DataFrame:
@@ -108,5 +108,7 @@ def _state_row(spec: TrialSpec, status: TrialStatus) -> dict[str, object]:
         "phase": str(status.progress.get("phase", "")),
         "step": int(status.progress.get("step", 0)),
         "steps": int(status.progress.get("steps", spec.budget_steps)),
+        "scored": int(status.progress.get("scored", len(spec.score_shas) - len(status.unscored))),
+        "to_score": len(spec.score_shas),
         "unscored": len(status.unscored),
     }

@@ -6,7 +6,7 @@ Sam2VideoModel carries prompts through the stack. A slice without a prompt that 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from dgsweep.method.promptable.slices import (
 
 Progress = Callable[[str, int, int], None]
 """Called with `encode` or `decode`, the slices that are done and their number."""
+T = TypeVar("T")
 LARGEST_BATCH = 32
 """Beyond this a bigger batch is no faster."""
 
@@ -140,25 +141,33 @@ class _Case:
     def encode(self, embeddings: Embeddings, slices: Sequence[int]) -> list[int]:
         """Fill in what the embeddings lack of these slices; returns which those were."""
         todo = embeddings.missing(slices)
+
+        def work(chosen: Sequence[int]) -> None:
+            maps, position = self._features(chosen)
+            embeddings.maps.update(zip(chosen, maps, strict=True))
+            embeddings.position = position if embeddings.position is None else embeddings.position
+
+        self._in_batches(todo, work, lambda done: self._progress("encode", done, len(todo)))
+        return todo
+
+    def _in_batches(self, todo: Sequence[T], work: Callable[[Sequence[T]], None], done: Callable[[int], None]) -> None:
+        """Work on as much at once as fits: the first alone, to see what one takes; half of what turns out too much."""
         size, start = self._limits.batch_slices or 1, 0
         while start < len(todo):
             chosen = todo[start : start + size]
             before = self._allocated_bytes()
             try:
-                maps, position = self._features(chosen)
+                work(chosen)
             except torch.OutOfMemoryError as error:
-                if size == 1:
+                if len(chosen) == 1:
                     raise ResourceError(f"one slice of {self._image_size} pixels does not fit: {error}") from error
-                size = max(1, size // 2)
+                size = len(chosen) // 2
                 continue
-            embeddings.maps.update(zip(chosen, maps, strict=True))
-            embeddings.position = position if embeddings.position is None else embeddings.position
             if start == 0 and self._limits.batch_slices is None and self.device.type == "cuda":
                 peak = torch.cuda.max_memory_allocated(self.device) - before
                 size = batch_slices(self._limits.memory_mib, peak)
             start += len(chosen)
-            self._progress("encode", start, len(todo))
-        return todo
+            done(start)
 
     def _allocated_bytes(self) -> int:
         if self.device.type != "cuda":
@@ -189,17 +198,23 @@ class _Case:
         """Probability and mask (X, Y, Z) of a model without memory: each prompt answers in its own slice."""
         probability = np.zeros(self._bytes.shape, dtype=np.float32)
         mask = np.zeros(self._bytes.shape, dtype=np.bool_)
-        kinds = [[prompt for prompt in prompts if prompt.kind == kind] for kind in ("box", "point")]
-        size, done = self._limits.batch_slices or 1, 0
-        batches = [of_kind[start : start + size] for of_kind in kinds for start in range(0, len(of_kind), size)]
-        for batch in batches:
+
+        def work(batch: Sequence[Prompt]) -> None:
             low_res = self._decoded([embeddings.maps[prompt.z] for prompt in batch], batch)
             found, inside = to_native(self._family, low_res, self._native, self._image_size)
             for index, prompt in enumerate(batch):
                 probability[:, :, prompt.z] = as_plane(found[index].cpu().numpy(), self._preparation)
                 mask[:, :, prompt.z] = as_plane(inside[index].cpu().numpy(), self._preparation)
-            done += len(batch)
-            self._progress("decode", done, len(prompts))
+
+        before = 0
+
+        def told(done: int) -> None:
+            self._progress("decode", before + done, len(prompts))
+
+        for kind in ("box", "point"):
+            of_kind = [prompt for prompt in prompts if prompt.kind == kind]
+            self._in_batches(of_kind, work, told)
+            before += len(of_kind)
         return probability, mask
 
     def _decoded(self, maps: Sequence[tuple[Tensor, ...]], batch: Sequence[Prompt]) -> Tensor:
