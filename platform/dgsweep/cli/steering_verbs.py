@@ -1,14 +1,23 @@
 """`dgsweep status`, `retry`, `cancel`, `extend` and `gc`: what a person does with a sweep that runs for days."""
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.live import Live
 
 from dgsweep.cli.show import as_table, print_json, print_table, stdout
-from dgsweep.cli.sweep_verbs import Json, Overrides, RunFolder, SweepFile, run_and_print
+from dgsweep.cli.sweep_verbs import (
+    Address,
+    AllowOpen,
+    Executor,
+    Json,
+    Overrides,
+    RunFolder,
+    SweepFile,
+    run_and_print,
+)
 
 STATE_COLUMNS = ["name", "network", "state", "step", "steps", "scored", "to_score", "heartbeat_s", "cause", "trial_id"]
 COST_COLUMNS = ["state", "trials", "attempts", "wall_h", "gpu_hours", "core_hours", "steps", "forward_passes"]
@@ -120,13 +129,14 @@ def _driver_line(driver: dict[str, Any]) -> str:
     )
 
 
-def retry(
+def retry(  # noqa: PLR0913, PLR0917 - the options of the verb
     sweep: SweepFile,
     trials: Annotated[list[str] | None, typer.Argument(help="Trial ids, or beginnings of them.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Every trial that failed.")] = False,
     overrides: Overrides = None,
-    executor: Annotated[Literal["ray", "inline"], typer.Option(help="inline: one process, for debugging.")] = "ray",
-    address: Annotated[str | None, typer.Option(help="Running Ray cluster: auto or host:port.")] = None,
+    executor: Executor = "ray",
+    address: Address = None,
+    allow_open_cluster: AllowOpen = False,
     as_json: Json = False,
 ) -> None:
     """Run failed trials again, or chosen ones, and nothing else; they go on from their checkpoints."""
@@ -137,7 +147,10 @@ def retry(
 
     prepared = prepare(sweep, overrides or [])
     only = to_retry(Ledger(place(prepared.config.output)), prepared.plan, trials or [], failed=failed)
-    run_and_print(prepared, sweep, overrides, executor=executor, address=address, as_json=as_json, only=only)
+    run_and_print(
+        prepared, sweep, overrides, executor=executor, address=address, allow_open=allow_open_cluster,
+        as_json=as_json, only=only,
+    )  # fmt: skip
 
 
 def cancel(
@@ -157,14 +170,15 @@ def cancel(
     raise typer.Exit(1)
 
 
-def extend(
+def extend(  # noqa: PLR0913, PLR0917 - the options of the verb
     sweep: SweepFile,
     method: Annotated[list[str] | None, typer.Option(help="A method to add; may be given again.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="A seed to add; may be given again.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="A target to add to an explicit protocol.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write the file and run, without asking.")] = False,
-    executor: Annotated[Literal["ray", "inline"], typer.Option(help="inline: one process, for debugging.")] = "ray",
-    address: Annotated[str | None, typer.Option(help="Running Ray cluster: auto or host:port.")] = None,
+    executor: Executor = "ray",
+    address: Address = None,
+    allow_open_cluster: AllowOpen = False,
 ) -> None:
     """Add methods, seeds or targets to a sweep file, see what that adds, and run only that."""
     from dgsweep.config.load import load_sweep
@@ -186,7 +200,7 @@ def extend(
         typer.echo("nothing was written or run; give --yes to do both")
         return
     extension.save(sweep, text)
-    run_and_print(prepare(sweep), sweep, None, executor=executor, address=address)
+    run_and_print(prepare(sweep), sweep, None, executor=executor, address=address, allow_open=allow_open_cluster)
 
 
 def gc(

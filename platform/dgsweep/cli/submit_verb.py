@@ -31,7 +31,7 @@ def submit(  # noqa: PLR0913, PLR0917 - the options of the verb
 ) -> None:
     """Send a sweep to a remote Ray head and follow it. Sent again, it is the same job; what is left of one goes on."""
     from dgsweep.execution.follow import follow
-    from dgsweep.execution.submit import Submission
+    from dgsweep.execution.submit import GOING_ON, Submission
     from dgsweep.execution.submit import submit as send
 
     wanted = Submission(
@@ -50,7 +50,7 @@ def submit(  # noqa: PLR0913, PLR0917 - the options of the verb
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{sent.submission_id}: {'submitted' if sent.submitted else sent.status.lower() + ' already'}", err=True)
     status, code = sent.status, 0
-    if wait and (sent.submitted or status in {"PENDING", "RUNNING"}):
+    if wait and (sent.submitted or status in GOING_ON):
         status, code = follow(client, sent.submission_id, sys.stderr if as_json else sys.stdout)
         typer.echo(f"{sent.submission_id}: {status.lower()}", err=True)
     if as_json:

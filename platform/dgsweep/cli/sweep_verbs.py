@@ -14,6 +14,11 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. budget.steps=500.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+Executor = Annotated[Literal["ray", "inline"], typer.Option(help="inline: one process, for debugging.")]
+Address = Annotated[str | None, typer.Option(help="Running Ray cluster: auto or host:port; default starts Ray here.")]
+AllowOpen = Annotated[
+    bool, typer.Option("--allow-open-cluster", help="Run where everybody in the network may run code.")
+]
 RunFolder = Annotated[Path, typer.Argument(help="Output of a sweep (a folder, or s3://...), or its sweep.yaml.")]
 PLAN_COLUMNS = [
     "method",
@@ -100,15 +105,11 @@ def _print_forecast(forecast: dict[str, Any]) -> None:
 def run(  # noqa: PLR0913, PLR0917 - the options of the verb
     sweep: SweepFile,
     overrides: Overrides = None,
-    executor: Annotated[Literal["ray", "inline"], typer.Option(help="inline: one process, for debugging.")] = "ray",
-    address: Annotated[
-        str | None, typer.Option(help="Running Ray cluster: auto or host:port; default starts Ray here.")
-    ] = None,
+    executor: Executor = "ray",
+    address: Address = None,
     with_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report at the end.")] = True,
     verbose: Annotated[bool, typer.Option(help="Show what Ray and the workers log.")] = False,
-    allow_open_cluster: Annotated[
-        bool, typer.Option("--allow-open-cluster", help="Run where everybody in the network may run code.")
-    ] = False,
+    allow_open_cluster: AllowOpen = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep. Run it again to resume it, or edit the file to extend it: finished trials are never run again."""

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from dgsweep.errors import TrialFailedError
 from dgsweep.records.ledger import Ledger
-from dgsweep.storage.files import StorageError, read_bytes, write_bytes
+from dgsweep.storage.files import UNANSWERED, read_bytes, write_bytes
 
 FILE = "attempt"
 SUPERSEDED = "superseded"
@@ -35,7 +35,7 @@ class Attempt:
             return False
         try:
             return read_bytes(self._path) != self._name.encode()
-        except (OSError, StorageError):  # the disk does not answer; the next look may tell
+        except UNANSWERED:  # the disk does not answer; the next look may tell
             return False
 
     def require_current(self) -> None:

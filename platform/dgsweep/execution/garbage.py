@@ -32,8 +32,8 @@ def garbage(ledger: Ledger, plan: Plan) -> list[Garbage]:
     proposed, since the choice is open there; whatever another trial of the plan depends on. Trials that the plan does
     not name are left alone.
     """
-    found = zip(plan.all_trials, ledger.each(ledger.state, plan.all_trials), strict=True)
-    over = {spec.trial_id: state for spec, state in found if state in settled(plan)}
+    states = ledger.states_of(plan.all_trials)
+    over = {trial_id: state for trial_id, state in states.items() if state in settled(plan)}
     needed = _needed(ledger, plan, over)
     members = [spec for spec in plan.all_trials if spec.trial_id in over]
     return [one for spec in members for one in _of(ledger, spec, over[spec.trial_id], needed)]

@@ -12,13 +12,11 @@ from dgsweep.execution.caps import Holding
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.state import STOPPED
 from dgsweep.records.steering import TrialCost, read_cost, stop_request, write_cost
-from dgsweep.storage.files import StorageError
+from dgsweep.storage.files import UNANSWERED
 
 INTERVAL_S = 5.0
 WATCH_S = 1.0
 ASKED = "the sweep was asked to stop"
-UNWRITABLE = (OSError, StorageError)
-"""A full disk may find room, and an object store that does not answer may do so next time."""
 
 
 class Pulse:
@@ -68,7 +66,7 @@ class Pulse:
             self._attempt.require_current()
         if not self._beats:
             return
-        with suppress(*UNWRITABLE):
+        with suppress(*UNANSWERED):
             self._count()
             if kind is not None and issubclass(kind, TrialStoppedError):
                 self._ledger.heartbeat(self._trial_id, {**self._progress, "phase": STOPPED})
@@ -105,13 +103,13 @@ class Pulse:
                 return
             if looks % apart:
                 continue
-            with suppress(*UNWRITABLE):
+            with suppress(*UNANSWERED):
                 self._look()
                 self._ledger.heartbeat(self._trial_id, self._progress)
                 self._count()
 
     def _is_pruned(self) -> bool:
-        with suppress(*UNWRITABLE):
+        with suppress(*UNANSWERED):
             if self._watches and self._ledger.is_pruned(self._trial_id):
                 self._is_lost()  # who lost the trial must not write its last checkpoint either
                 self._pruned.set()

@@ -21,7 +21,7 @@ from dgsweep.execution.pulse import ASKED
 from dgsweep.execution.ray_reports import Forward, reports_forwarded
 from dgsweep.execution.resources import TrialResources
 from dgsweep.records.ledger import Ledger
-from dgsweep.storage.files import exists
+from dgsweep.storage.files import exists, names
 
 DIED = "died"
 """Key of the report by which the Tune part tells the driver why the workers died for good."""
@@ -93,9 +93,8 @@ def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:
 def _kept(job: TrialJob) -> float:
     """When the trial last kept something from which it can go on (checkpoint or scores); 0 when it never did."""
     folder = Ledger(job.output).paths(job.spec["trial_id"]).checkpoint
-    if not folder.is_dir():
-        return 0.0
-    return max((file.stat().st_mtime for file in folder.glob("[!.]*")), default=0.0)
+    kept = [folder / name for name in names(folder) if not name.startswith(".")]
+    return max((file.stat().st_mtime for file in kept), default=0.0)
 
 
 def _trainer(job: TrialJob, shipment: Shipment, group: int, forward: Forward) -> ray.train.torch.TorchTrainer:

@@ -20,9 +20,7 @@ def to_retry(ledger: Ledger, plan: Plan, trial_ids: Sequence[str], *, failed: bo
         InputError: with every name that fits no trial, or several, or one that is done or stays pruned; or when
             nothing failed.
     """
-    states = dict(
-        zip((spec.trial_id for spec in plan.all_trials), ledger.each(ledger.state, plan.all_trials), strict=True)
-    )
+    states = ledger.states_of(plan.all_trials)
     over = settled(plan)
     chosen = [key for key, state in states.items() if failed and state is TrialState.FAILED]
     problems = Problems()

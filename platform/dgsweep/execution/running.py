@@ -60,8 +60,8 @@ class RunningSweep:
         of them starts from need not be pretrained.
         """
         over, asked = settled(self.plan), self.asked
-        states = zip(asked, self.ledger.each(self.ledger.state, asked), strict=True)
-        trials = [spec for spec, state in states if state not in over]
+        states = self.ledger.states_of(asked)
+        trials = [spec for spec in asked if states[spec.trial_id] not in over]
         waiting = self.search.open_firsts if self.to_propose else []
         needed = {start for spec in (*trials, *waiting) for start in spec.depends_on}
         return [*(spec for spec in self.plan.pretraining if self._is_wanted(spec, needed)), *trials]

@@ -27,6 +27,6 @@ def sync_mlflow(ledger: Ledger, uri: str | None = None) -> None:
     selected = {rule: select(rule, plan, cases, curves) for rule in plan.config["selection"]}
     if not view.sync(plan, ledger, selected):
         raise DgsweepError(f"MLflow at {without_password(uri)} is not up to date; try again when it answers")
-    over = all(state in settled(plan) for state in ledger.each(ledger.state, plan.trials))
+    over = all(state in settled(plan) for state in ledger.states_of(plan.trials).values())
     done = over and not any(plan.to_propose.values())
     view.finish("FINISHED" if done else "FAILED")

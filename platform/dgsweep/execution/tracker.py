@@ -13,6 +13,7 @@ from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
 from dgsweep.records.state import TrialState
+from dgsweep.storage.files import UNANSWERED
 
 METRIC_PREFIX = "metric/"
 
@@ -118,6 +119,6 @@ class SweepTracker:
         """Write down, and give, why a trial ended that could not say so itself: it hung, or what was `seen` of it."""
         hung, where = hang_cause(self._ledger.paths(spec.trial_id))
         told = hung or seen
-        with suppress(OSError):  # a full disk must not end the sweep: the cause is told at its end, too
+        with suppress(*UNANSWERED):  # a full disk must not end the sweep: the cause is told at its end, too
             self._ledger.fail(spec.trial_id, told, "hung" if hung else "died", where)
         return told

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dgsweep.config.schema import SweepConfig
 from dgsweep.errors import Problem, ResourceError
@@ -26,21 +25,18 @@ from dgsweep.records.steering import (
     withdraw_stop,
     write_driver_state,
 )
-from dgsweep.storage.files import StorageError, names
+from dgsweep.storage.files import UNANSWERED, names
 from dgsweep.storage.place import is_uri
 
 LOOK_EVERY_S = 1.0
 SIGN_EVERY_S = 5.0
 GIB = 2**30
 
-Kind = Literal["asked", "signal", "cap", "disk"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """Why a run ends before every trial is done."""
 
-    kind: Kind
     text: str
     go_on: str = ""
     """What to change before it is run again."""
@@ -49,7 +45,7 @@ class Ending:
 class SweepWatch:
     """Looks every second while a sweep runs, and answers executors whether one more trial may start.
 
-    `drained`: no trial starts any more, and those that run finish. `stopping`: those that run stop at a checkpoint.
+    While there is an `ending` no trial starts; those that run finish, or stop at a checkpoint when it is `stopping`.
     """
 
     def __init__(self, config: SweepConfig, ledger: Ledger, specs: Sequence[TrialSpec]) -> None:
@@ -92,8 +88,8 @@ class SweepWatch:
         if full := self._full_disk():
             raise ResourceError("the disk is too small:", [Problem(where="output", found=full, fix="make room")])
         if self._caps or self._config.budget.max_wall_h:
-            states = zip(self._specs, self._ledger.each(self._ledger.state, self._specs), strict=True)
-            done = [spec.trial_id for spec, state in states if state is TrialState.DONE]
+            states = self._ledger.states_of(self._specs)
+            done = [trial_id for trial_id, state in states.items() if state is TrialState.DONE]
             self._spending = Spending(self._specs, done, all_costs(self._ledger))
 
     def expect(self, spec: TrialSpec) -> None:
@@ -165,30 +161,31 @@ class SweepWatch:
     def _must_stop(self) -> Ending | None:
         """Why running trials must stop now, too."""
         if self._notice:
-            return Ending(kind="signal", text="SIGTERM")
+            return Ending(text="SIGTERM")
         if reason := stop_request(self._ledger.files):
-            return Ending(kind="asked", text=reason)
+            return Ending(text=reason)
         if full := self._full_disk():
-            return Ending(kind="disk", text=full, go_on="make room on the disk")
+            return Ending(text=full, go_on="make room on the disk")
         limit_h = self._config.budget.max_wall_h
-        if limit_h and time.monotonic() - self._started_s >= limit_h * HOUR_S:
-            return Ending(kind="cap", text=f"budget.max_wall_h, {limit_h:g} h, is reached")
+        if limit_h and self._run_s() >= limit_h * HOUR_S:
+            return Ending(text=f"budget.max_wall_h, {limit_h:g} h, is reached")
         return next((_reached(cap, self._spending.hours(cap)) for cap in self._caps if self._is_spent(cap)), None)
+
+    def _run_s(self) -> float:
+        return time.monotonic() - self._started_s
 
     def _is_spent(self, cap: Cap) -> bool:
         return self._spending.hours(cap) >= cap.hours
 
     def _passed_by(self, trial_id: str) -> Ending | None:
         """The cap that one more trial would pass, as far as those that are done tell."""
-        limit_h, left_s = self._config.budget.max_wall_h, self._spending.wall_s_left(trial_id)
-        if limit_h and time.monotonic() - self._started_s + left_s > limit_h * HOUR_S:
-            return Ending(kind="cap", text=f"one more trial would pass budget.max_wall_h, {limit_h:g} h")
+        limit_h = self._config.budget.max_wall_h
+        if limit_h and self._run_s() + self._spending.wall_s_left(trial_id) > limit_h * HOUR_S:
+            return Ending(text=f"one more trial would pass budget.max_wall_h, {limit_h:g} h")
         for cap in self._caps:
             if self._spending.passes(cap, trial_id, self._running):
                 spent = f"{self._spending.hours(cap):.3g} of {cap.hours:g} {cap.unit} are spent"
-                return Ending(
-                    kind="cap", text=f"one more trial would pass {cap.key}: {spent}", go_on=f"raise {cap.key}"
-                )
+                return Ending(text=f"one more trial would pass {cap.key}: {spent}", go_on=f"raise {cap.key}")
         return None
 
     def _full_disk(self) -> str:
@@ -213,13 +210,13 @@ class SweepWatch:
                 "stopping": self.stopping,
                 "ended": ended,
             }
-        with suppress(OSError, StorageError):  # a sign of life is no reason to end on a full disk
+        with suppress(*UNANSWERED):  # a sign of life is no reason to end on a full disk
             write_driver_state(self._ledger.files, state)
 
 
 def _reached(cap: Cap, hours: float) -> Ending:
     text = f"{cap.key}, {cap.hours:g} {cap.unit}, is reached: {hours:.3g} are spent"
-    return Ending(kind="cap", text=text, go_on=f"raise {cap.key}")
+    return Ending(text=text, go_on=f"raise {cap.key}")
 
 
 def all_costs(ledger: Ledger) -> dict[str, TrialCost]:

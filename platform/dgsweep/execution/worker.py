@@ -29,7 +29,7 @@ from dgsweep.records.atomic import file_sha256
 from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.provenance import collect
-from dgsweep.storage.files import exists, make_folder
+from dgsweep.storage.files import UNANSWERED, exists, make_folder
 from dgsweep.storage.place import AnyPath, place
 from dgsweep.training.checkpoint import FINAL
 from dgsweep.training.curves import Curves
@@ -90,7 +90,7 @@ def _note(ledger: Ledger, spec: TrialSpec, cause: str, kind: str, trace: str = "
 
     A trial that broke on its way out stays pruned.
     """
-    with suppress(OSError):
+    with suppress(*UNANSWERED):
         if not ledger.is_pruned(spec.trial_id):
             ledger.fail(spec.trial_id, cause, kind, trace)
 

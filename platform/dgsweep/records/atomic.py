@@ -40,6 +40,14 @@ def read_json(path: AnyPath) -> dict[str, Any] | None:
     return value
 
 
+def read_json_or_empty(path: AnyPath) -> dict[str, Any]:
+    """Read a JSON object; {} when the file is not there or holds none."""
+    try:
+        return read_json(path) or {}
+    except RecordError:
+        return {}
+
+
 def file_sha256(path: AnyPath) -> str:
     """SHA-256 of a file's content in hexadecimal; '' when the file is not there."""
     try:

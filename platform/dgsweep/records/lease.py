@@ -65,8 +65,8 @@ class Lease:
             self._number = number + 1
             if create_bytes(self._path(self._number), self._content()) and self._newest()[0] == self._number:
                 break  # else somebody else was first, and is found in the next round
-        for old in range(1, self._number):
-            if self._name(old) in names(self._folder):
+        for old in self._numbers():
+            if old < self._number:
                 remove_file(self._path(old))
         self._renewer.start()
 
@@ -112,22 +112,21 @@ class Lease:
 
     def _newest(self) -> tuple[int, bytes]:
         """Highest number and what stands in it; 0 when there is none."""
-        numbers = [int(name) for name in names(self._folder) if name.isdecimal()]
-        if not numbers:
+        if not (numbers := self._numbers()):
             return 0, b""
         try:
             return max(numbers), read_bytes(self._path(max(numbers)))
         except FileNotFoundError:  # removed by the one who made the next
             return max(numbers), b""
 
+    def _numbers(self) -> list[int]:
+        return [int(name) for name in names(self._folder) if name.isdecimal()]
+
     def _content(self) -> bytes:
         return _encoded({**self._holder, "beats": self._beats})
 
-    def _name(self, number: int) -> str:
-        return f"{number:08d}"
-
     def _path(self, number: int) -> AnyPath:
-        return self._folder / self._name(number)
+        return self._folder / f"{number:08d}"
 
 
 def _encoded(holder: Holder) -> bytes:

@@ -106,12 +106,17 @@ class Ledger:
         remove_file(paths.heartbeat)
 
     def prune(self, trial_id: str, cause: str, *, step: int, wall_s: float) -> None:
-        """Note that a scheduler stopped a trial after `step` steps and `wall_s` seconds; its checkpoint stays."""
+        """Note that a scheduler stopped a trial after `step` steps and `wall_s` seconds; its checkpoint stays.
+
+        A trial that was faster and is done stays done.
+        """
         paths = self.paths(trial_id)
-        cost = {"pruned": True, "steps": step, "train_wall_s": wall_s}
-        self.write_provenance(trial_id, {**self.provenance(trial_id), **cost})
+        if exists(paths.done):
+            return
         record = {"trial_id": trial_id, "kind": PRUNED, "cause": cause, "step": step, "time": utc_now()}
         write_json(paths.failed, record)
+        cost = {"pruned": True, "steps": step, "train_wall_s": wall_s}
+        self.write_provenance(trial_id, {**self.provenance(trial_id), **cost})
         remove_file(paths.heartbeat)
 
     def is_pruned(self, trial_id: str) -> bool:
@@ -170,6 +175,10 @@ class Ledger:
     def state(self, spec: TrialSpec) -> TrialState:
         """State of a trial against what `spec` wants of it."""
         return self.status(spec).state
+
+    def states_of(self, specs: Sequence[TrialSpec]) -> dict[str, TrialState]:
+        """Trial id -> state, in the order of the specs."""
+        return dict(zip((spec.trial_id for spec in specs), self.each(self.state, specs), strict=True))
 
     def status(self, spec: TrialSpec) -> TrialStatus:
         """State of a trial, why, and which wanted cases have no valid score."""
@@ -230,8 +239,8 @@ class Ledger:
         )
 
     def _done(self, specs: Sequence[TrialSpec]) -> list[TrialSpec]:
-        states = zip(specs, self.each(self.state, specs), strict=True)
-        return [spec for spec, state in states if state is TrialState.DONE]
+        states = self.states_of(specs)
+        return [spec for spec in specs if states[spec.trial_id] is TrialState.DONE]
 
     def _write_spec(self, spec: TrialSpec) -> None:
         """Write spec.json unless it says the same already, keeping the date of the first time."""

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from dgsweep.errors import DgsweepError, InputError, Problem
 from dgsweep.records import lease as leases
-from dgsweep.records.atomic import RecordError, read_json, write_json
+from dgsweep.records.atomic import read_json_or_empty, write_json
 from dgsweep.records.lease import Lease, LeaseHeldError
 from dgsweep.records.paths import SweepPaths
 from dgsweep.records.provenance import utc_now
@@ -80,20 +80,13 @@ def _locked(paths: SweepPaths) -> FileLock | None:
     try:
         lock.acquire()
     except Timeout as error:
-        raise _refusal(paths, _noted(paths)) from error
+        raise _refusal(paths, read_json_or_empty(paths.driver)) from error
     except (NotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
         _LOG.warning("%s: this disk has no file locks (%s); the lease alone keeps drivers apart", paths.output, error)
         return None
     return lock
-
-
-def _noted(paths: SweepPaths) -> Mapping[str, Any]:
-    try:
-        return read_json(paths.driver) or {}
-    except RecordError:
-        return {}
 
 
 def _refusal(paths: SweepPaths, holder: Mapping[str, Any]) -> InputError:

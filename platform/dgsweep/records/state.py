@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from dgsweep.plan.trial import TrialSpec
-from dgsweep.records.atomic import RecordError, file_sha256, read_json
+from dgsweep.records.atomic import RecordError, file_sha256, read_json, read_json_or_empty
 from dgsweep.records.paths import TrialPaths
 from dgsweep.storage.place import AnyPath
 
@@ -91,7 +91,7 @@ def judge(spec: TrialSpec, paths: TrialPaths) -> TrialStatus:
     unscored = tuple(case_id for case_id in spec.score_shas if case_id not in valid)
     if seal.intact and not unscored:
         return TrialStatus(state=TrialState.DONE)
-    progress, failure = read_progress(paths), _read_or_empty(paths.failed.name, paths)
+    progress, failure = read_progress(paths), read_json_or_empty(paths.failed)
     if failure.get("kind") == PRUNED:  # whatever sign of life its worker gave before the stop reached it
         cause, step = str(failure.get("cause", "")), {"step": failure["step"]} if "step" in failure else progress
         return TrialStatus(state=TrialState.PRUNED, cause=cause, unscored=unscored, progress=step)
@@ -105,7 +105,7 @@ def judge(spec: TrialSpec, paths: TrialPaths) -> TrialStatus:
 
 def read_progress(paths: TrialPaths) -> dict[str, Any]:
     """Last heartbeat of a trial; {} when there is none."""
-    return _read_or_empty(paths.heartbeat.name, paths)
+    return read_json_or_empty(paths.heartbeat)
 
 
 def is_fresh(progress: Mapping[str, Any], heartbeat: AnyPath) -> bool:
@@ -134,10 +134,3 @@ def _unfinished(
         return TrialStatus(state=state, cause=cause, unscored=unscored)
     cause = f"interrupted at step {progress['step']}" if "step" in progress else ""
     return TrialStatus(state=TrialState.PLANNED, cause=cause, unscored=unscored, progress=progress)
-
-
-def _read_or_empty(name: str, paths: TrialPaths) -> dict[str, Any]:
-    try:
-        return read_json(paths.root / name) or {}
-    except RecordError:
-        return {}

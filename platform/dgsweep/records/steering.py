@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from dgsweep.records.atomic import RecordError, read_json, write_json
+from dgsweep.records.atomic import RecordError, read_json, read_json_or_empty, write_json
 from dgsweep.records.paths import SweepPaths, TrialPaths
 from dgsweep.storage.files import remove_file
 
@@ -31,7 +31,7 @@ class TrialCost:
 
 def read_cost(paths: TrialPaths) -> TrialCost:
     """What a trial cost; nothing where it never began or its file cannot be read."""
-    found = _read(paths.cost.name, read_from=paths)
+    found = read_json_or_empty(paths.cost)
     known = {field.name: found[field.name] for field in fields(TrialCost) if field.name in found}
     return TrialCost(**known)
 
@@ -74,10 +74,3 @@ def driver_state(paths: SweepPaths) -> dict[str, Any]:
     if not found:
         return {}
     return {**found, "age_s": age_s, "lives": not found.get("ended") and age_s < DRIVER_FRESH_S}
-
-
-def _read(name: str, *, read_from: TrialPaths) -> dict[str, Any]:
-    try:
-        return read_json(read_from.root / name) or {}
-    except RecordError:
-        return {}

@@ -4,6 +4,7 @@ A disk gets a temporary file and a rename. In a store one put is atomic, and a p
 not there makes it once, whoever else tries.
 """
 
+import errno
 import os
 import shutil
 import sys
@@ -26,6 +27,10 @@ _FOREIGN = {
 
 class StorageError(DgsweepError):
     """An object store does not answer, or refuses."""
+
+
+UNANSWERED = (OSError, StorageError)
+"""What may pass by itself: a full disk may find room, and a store that does not answer may do so next time."""
 
 
 def store_errors() -> tuple[type[BaseException], ...]:
@@ -57,7 +62,7 @@ def write_bytes(path: AnyPath, content: bytes, *, durable: bool = True) -> None:
     with _temporary(path, content, durable=durable) as temporary:
         temporary.replace(path)
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def create_bytes(path: AnyPath, content: bytes) -> bool:
@@ -154,7 +159,7 @@ def _create_local(path: Path, content: bytes) -> bool:
             return False
         except OSError:  # a disk without hard links
             return _create_by_opening(path, content)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return True
 
 
@@ -167,12 +172,15 @@ def _create_by_opening(path: Path, content: bytes) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the platform can open folders."""
+def sync_folder(folder: Path) -> None:
+    """Make a rename outlive a power cut, where platform and file system can."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
     finally:
         os.close(descriptor)

@@ -1,6 +1,5 @@
 """Checkpoints: written beside and renamed, so that a killed run always finds a whole one; never a foreign pickle."""
 
-import errno
 import io
 import logging
 import os
@@ -16,7 +15,7 @@ import psutil
 import torch
 
 from dgsweep.errors import CaseError
-from dgsweep.storage.files import exists, read_bytes, remove_file, write_bytes
+from dgsweep.storage.files import exists, read_bytes, remove_file, sync_folder, write_bytes
 from dgsweep.storage.place import AnyPath
 
 LAST = "last.pt"
@@ -43,7 +42,7 @@ def save_checkpoint(state: dict[str, Any], path: AnyPath) -> None:
         write_bytes(path, content.getvalue())
         return
     _written(state, path).replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def save_last(state: dict[str, Any], folder: AnyPath) -> None:
@@ -58,7 +57,7 @@ def save_last(state: dict[str, Any], folder: AnyPath) -> None:
     if (folder / LAST).exists():
         (folder / LAST).replace(folder / BEFORE_LAST)
     temporary.replace(folder / LAST)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def load_last(folder: AnyPath, device: torch.device) -> dict[str, Any] | None:
@@ -116,18 +115,6 @@ def _serialise(state: dict[str, Any], stream: BinaryIO) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut, where the file system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def load_checkpoint(path: AnyPath, device: torch.device) -> dict[str, Any] | None:

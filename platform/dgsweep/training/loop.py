@@ -12,7 +12,7 @@ from dgsweep.data.cache import CachedCase
 from dgsweep.errors import TrialFailedError, TrialPrunedError, TrialStoppedError
 from dgsweep.method.context import Context
 from dgsweep.plan.trial import TrialSpec
-from dgsweep.storage.files import StorageError, exists
+from dgsweep.storage.files import UNANSWERED, exists
 from dgsweep.storage.place import AnyPath
 from dgsweep.training.assemble import build_context
 from dgsweep.training.checkpoint import (
@@ -87,7 +87,7 @@ def train(task: TrainTask) -> Training:
         _run(training, feed, task)
     except TrialPrunedError:
         if task.runtime.leads:
-            with suppress(OSError, StorageError):  # without it the trial could go on from the one before
+            with suppress(*UNANSWERED):  # without it the trial could go on from the one before
                 save_last(_state(training, task.spec), task.checkpoints)
         raise
     finally:
