@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,9 +44,14 @@ def quick(monkeypatch):
         monkeypatch.setattr(leases, name, value)
 
 
-def start_holder(output: str) -> subprocess.Popen:
+def start_holder(output: str, interrupts: signal.Handlers | Callable = signal.default_int_handler) -> subprocess.Popen:
+    """What is ignored here is ignored by what is started here."""
     command = [sys.executable, "-c", textwrap.dedent(HOLDER), output]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    before = signal.signal(signal.SIGINT, interrupts)
+    try:
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert holder.stdout.readline() == b"held\n"
     return holder
 
@@ -76,13 +82,22 @@ def test_the_lease_of_a_driver_that_was_killed_is_taken_over_after_a_wait(s3_fol
         assert time.monotonic() - started > QUICK["PATIENCE_S"]
 
 
-def test_a_driver_that_slept_while_another_took_over_stops_and_says_so(s3_folder):
-    holder = start_holder(s3_folder)
+@pytest.mark.parametrize("interrupts", [signal.default_int_handler, signal.SIG_IGN], ids=["heeded", "ignored"])
+def test_a_driver_that_slept_while_another_took_over_stops_and_says_so(s3_folder, interrupts):
+    holder = start_holder(s3_folder, interrupts)
     holder.send_signal(signal.SIGSTOP)
     with Ledger(s3_folder).lock():
         holder.send_signal(signal.SIGCONT)
         assert b"another driver took over" in holder.stdout.readline()
     holder.communicate()
+
+
+def test_a_driver_that_ignores_interrupts_goes_on_when_somebody_presses_ctrl_c(s3_folder):
+    holder = start_holder(s3_folder, signal.SIG_IGN)
+    holder.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert holder.poll() is None
+    assert holder.communicate(timeout=10)[0] == b""
 
 
 @pytest.mark.parametrize("where", ["disk", "s3"])

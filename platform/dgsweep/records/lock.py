@@ -6,7 +6,9 @@ keep such locks from other nodes, and an object store has none: there a lease de
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,7 +52,8 @@ def driver_lock(paths: SweepPaths) -> Iterator[None]:
             raise InputError("the output cannot be used", [problem]) from error
         try:
             write_json(paths.driver, holder)
-            yield
+            with _heeding(lease):
+                yield
         except KeyboardInterrupt:
             if lease.lost:
                 raise _taken_over(paths) from None
@@ -87,6 +90,25 @@ def _locked(paths: SweepPaths) -> FileLock | None:
         _LOG.warning("%s: this disk has no file locks (%s); the lease alone keeps drivers apart", paths.output, error)
         return None
     return lock
+
+
+@contextmanager
+def _heeding(lease: Lease) -> Iterator[None]:
+    """Let a lost lease interrupt, too, where interrupts are ignored, as in what a shell starts with `&`."""
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop_if_lost(*_: object) -> None:
+        if lease.lost:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop_if_lost)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _refusal(paths: SweepPaths, holder: Mapping[str, Any]) -> InputError:
