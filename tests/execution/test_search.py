@@ -219,7 +219,8 @@ def test_a_failed_trial_counts_teaches_nothing_and_is_tried_again(tmp_path: Path
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished sweep of two done and two pruned trials, and one that a person stopped."""
-    folder = tmp_path_factory.mktemp("shown")
+    folder = tmp_path_factory.mktemp("alone") / "shown"  # the database lies beside it, and no other test writes to it
+    folder.mkdir()
     parts = make_search(folder, methods=["erm"], search={"trials": 4, "scheduler": "asha", "sampler": "optuna"})
     sweep_inline(parts, make_searched_run(folder / "diary", value=lambda spec: (0.5, 0.9, 0.3, 0.2)[spec["trial"]]))
     return folder
