@@ -57,9 +57,7 @@ def run_on_ray(work: Work, schedule: RaySchedule, *, run: Run, listener: Listene
     folder = schedule.storage / f"{time.time_ns():x}"
     schedule.storage.mkdir(parents=True, exist_ok=True)
     schedule.storage.chmod(OWNER_ONLY)  # what Ray pickles there is nobody else's to read, still less to write
-    by_id = {job.spec["trial_id"]: job for job in (*work.templates.values(), *work.jobs)}
-    templates = {cell: job.spec["trial_id"] for cell, job in work.templates.items()}
-    shipment = Shipment(jobs=by_id, templates=templates, run=run, schedule=replace(schedule, storage=folder))
+    shipment = Shipment.of(work.jobs, work.templates, run, replace(schedule, storage=folder))
     # Ray prints what it wants the driver to know on standard output, which belongs to the command's own answer.
     with _environment(TUNE_ENVIRONMENT), _silent("ray.tune"), redirect_stdout(sys.stderr):
         try:

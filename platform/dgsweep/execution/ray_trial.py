@@ -3,12 +3,13 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import ray
 import ray.train
 import ray.train.torch
 from ray import tune
@@ -28,6 +29,9 @@ DIED = "died"
 
 PLACED = "placed"
 """Key of the first report of a trial: its workers have their resources."""
+
+BLOCK = 64
+"""Jobs that travel together: a few hundred kilobytes."""
 
 TRAIN_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # saves one actor a trial
@@ -50,26 +54,48 @@ class RaySchedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Shipment:
-    """What travels to the trial actors, once, through the object store."""
+    """What travels to the trial actors, once, through the object store.
 
-    jobs: Mapping[str, TrialJob]
+    An actor fetches the block that holds the job of its trial, not the thousands of jobs of a sweep.
+    """
+
+    blocks: Sequence[ray.ObjectRef[dict[str, TrialJob]]]
+    places: Mapping[str, int]
+    """trial id -> its block."""
     templates: Mapping[str, str]
-    """cell id -> key in `jobs` of a job that those proposed later differ little from."""
+    """cell id -> trial id of a job that those proposed later differ little from."""
     run: Run
     schedule: RaySchedule
 
+    @classmethod
+    def of(cls, jobs: Sequence[TrialJob], templates: Mapping[str, TrialJob], run: Run, schedule: RaySchedule) -> Self:
+        """Put all jobs into the object store."""
+        by_id = {job.spec["trial_id"]: job for job in (*templates.values(), *jobs)}
+        ids = list(by_id)
+        blocks = [ids[start : start + BLOCK] for start in range(0, len(ids), BLOCK)]
+        return cls(
+            blocks=[ray.put({trial_id: by_id[trial_id] for trial_id in block}) for block in blocks],
+            places={trial_id: number for number, block in enumerate(blocks) for trial_id in block},
+            templates={cell: job.spec["trial_id"] for cell, job in templates.items()},
+            run=run,
+            schedule=schedule,
+        )
+
     def config(self, job: TrialJob) -> dict[str, str]:
         """What a trial that was proposed later is told of its job: where it differs from the template of its cell."""
-        template = self.jobs[self.templates[job.spec["cell_id"]]].spec
+        template = self._sent(self.templates[job.spec["cell_id"]]).spec
         change = {name: value for name, value in job.spec.items() if template.get(name) != value}
         return {"trial_id": job.spec["trial_id"], "template": template["trial_id"], "change": json.dumps(change)}
 
     def job(self, config: Mapping[str, str]) -> TrialJob:
         """Inverse of `config`; the id alone names a job that was planned."""
         if "template" not in config:
-            return self.jobs[config["trial_id"]]
-        template = self.jobs[config["template"]]
+            return self._sent(config["trial_id"])
+        template = self._sent(config["template"])
         return replace(template, spec={**template.spec, **json.loads(config["change"])})
+
+    def _sent(self, trial_id: str) -> TrialJob:
+        return ray.get(self.blocks[self.places[trial_id]])[trial_id]
 
 
 def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:

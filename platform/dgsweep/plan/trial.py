@@ -36,7 +36,7 @@ class Split:
 
     def to_json(self) -> dict[str, list[str]]:
         """Role -> case ids; `unlabelled` only where there are any."""
-        plain = {role: list(ids) for role, ids in asdict(self).items()}
+        plain = {role: list(ids) for role, ids in vars(self).items()}
         return plain if self.unlabelled else {role: ids for role, ids in plain.items() if role != "unlabelled"}
 
 
@@ -124,7 +124,8 @@ class TrialSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `TrialSpec.from_json` reads them back."""
-        plain: dict[str, Any] = json.loads(json.dumps({**asdict(self), "split": self.split.to_json()}))
+        # `vars`, not `asdict`, which copies all it finds, one by one: a sweep has thousands of these
+        plain: dict[str, Any] = json.loads(json.dumps({**vars(self), "split": self.split.to_json()}, default=vars))
         return plain
 
     @classmethod
