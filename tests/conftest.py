@@ -20,6 +20,7 @@ WITH_RAY = {
 }  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files as groups; the longest, which is Ray's, first."""
     for item in items:
