@@ -27,7 +27,7 @@ demo: $(STAMP)
 	$(BIN)/dgsweep run examples/demo/sweep.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow"

@@ -7,9 +7,11 @@ at a time would wait for each other's cores.
 import logging
 import os
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -20,12 +22,22 @@ WITH_RAY = {
 }  # fmt: skip
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+class FilesTogether(LoadScopeScheduling):
+    """A file is one piece of work, and the files that start a Ray are one together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "ray" if file.rsplit("/", 1)[-1] in WITH_RAY else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
+    """Asked where tests run in several processes."""
+    return FilesTogether(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files as groups; the longest, which is Ray's, first."""
-    for item in items:
-        group = "ray" if item.path.name in WITH_RAY else item.path.relative_to(item.config.rootpath).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+    """The longest first, which are Ray's."""
     items.sort(key=lambda item: item.path.name not in WITH_RAY)
 
 
