@@ -20,6 +20,7 @@ from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
+from dgsweep.report.statistics_sections import statistics_sections
 from dgsweep.report.totals import (
     budget,
     cost_rows,
@@ -48,6 +49,9 @@ def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
         **_pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
+        "statistics": statistics_sections(main, evidence) if main else [],
+        "other_statistics": [(one.title, statistics_sections(one, evidence)) for one in found if one is not main],
+        "statistic_tables": list(found[0].statistics) if found else [],
         "others": [_panel_view(panel, evidence) for panel in found if panel is not main],
         "scale": scale_stops(),
         "confidence": f"{evidence.bootstrap.confidence:.0%}",
@@ -134,7 +138,7 @@ def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
     matrices = {"sequence": panel.by_sequence, "domain": panel.by_domain}
     shown, folded = sorted(matrices, key=lambda level: level != evidence.level)
     return {
-        "key": f"{panel.name}-{panel.rule}",
+        "key": panel.key,
         "title": panel.title,
         "rule": panel.rule,
         "rule_meaning": RULE_MEANING.get(panel.rule, ""),
