@@ -51,6 +51,11 @@ def with_interval(frame: pd.DataFrame, names: tuple[str, str, str], digits: int 
     return [f"{number(value, digits)} {interval(low, high, digits)}" for value, low, high in rows]
 
 
+def intervals_of(frame: pd.DataFrame, names: tuple[str, str], digits: int = 3) -> list[str]:
+    """`[0.100, 0.150]` for each row; `names` are the columns of the bounds."""
+    return [interval(low, high, digits) for low, high in frame[list(names)].to_numpy(dtype=float)]
+
+
 def numbers_of(frame: pd.DataFrame, name: str, digits: int = 3) -> list[str]:
     """A column as text with fixed digits."""
     return [number(float(value), digits) for value in frame[name]]
