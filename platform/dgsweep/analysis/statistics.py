@@ -182,6 +182,7 @@ def interval_of(means: Floats, patients: int, bootstrap: Bootstrap) -> tuple[flo
     return float(low), float(high)
 
 
+@lru_cache(maxsize=1024)
 def _expanded_tail(patients: int, confidence: float) -> float:
     """Tail share of the expanded percentile interval: plain percentiles are too narrow for a few dozen patients.
 

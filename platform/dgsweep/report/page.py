@@ -14,6 +14,7 @@ from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
 from dgsweep.report.answer import Answer, answer, answer_at_home
+from dgsweep.report.control_section import control_sections
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import distributions, five_numbers, learning_curves, student_curves, styles
 from dgsweep.report.forest import forest_rows
@@ -49,7 +50,7 @@ def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
         **_pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
-        "statistics": statistics_sections(main, evidence) if main else [],
+        "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(evidence)],
         "other_statistics": [(one.title, statistics_sections(one, evidence)) for one in found if one is not main],
         "statistic_tables": list(found[0].statistics) if found else [],
         "others": [_panel_view(panel, evidence) for panel in found if panel is not main],
@@ -88,7 +89,8 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
 
 def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     several = evidence.several_networks
-    states = _with_network(evidence.states, several)
+    compared = {spec.trial_id for spec in (*evidence.plan.compared, *evidence.plan.pretraining)}
+    states = _with_network(evidence.states[evidence.states["trial_id"].isin(compared)], several)
     looks = styles(sorted(set(states["arm"]), key=lambda name: (not is_baseline(name.partition(" · ")[0]), name)))
     values = _with_network(case_dice(main, evidence.level), several) if main else None
     if several:

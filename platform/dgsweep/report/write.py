@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from dgsweep.report.control_section import control_tables
 from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.page import render
 from dgsweep.report.panels import Panel, panels
@@ -35,6 +36,7 @@ def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame
     return (
         tables
         | _statistics(found)
+        | control_tables(evidence)
         | {
             "trials": evidence.states,
             "cases": evidence.cases,
