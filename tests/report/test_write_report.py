@@ -9,7 +9,7 @@ from dgsweep.errors import InputError
 from dgsweep.records.ledger import Ledger
 from dgsweep.report import write_report
 
-SECTIONS = ["totals", "answer", "matrix", "methods", "cases", "distances"]
+SECTIONS = ["totals", "answer", "matrix", "methods", "ranks", "shift", "variance", "volumes", "cases", "distances"]
 SECTIONS += ["curves", "pictures", "costs", "failures", "provenance"]
 
 

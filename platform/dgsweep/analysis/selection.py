@@ -16,7 +16,8 @@ def select(rule: str, plan: Plan, cases: pd.DataFrame, curves: pd.DataFrame) -> 
 
     `source_val`: best mean Dice over the source-validation cases at the last step (the last point of the
     source-validation curve where no such case was scored). `last`: trial 0, the method's defaults. `oracle_target`:
-    best mean Dice over the target's test cases, which nobody has in practice. Ties go to the lower trial index.
+    best mean Dice over the target's test cases, which nobody has in practice. Ties go to the lower trial index. Cells
+    beside the methods (controls) are no cells to choose in.
 
     Raises:
         InputError: the rule is unknown.
@@ -24,7 +25,7 @@ def select(rule: str, plan: Plan, cases: pd.DataFrame, curves: pd.DataFrame) -> 
     if rule not in RULES:
         raise InputError("unknown selection rule", [Problem(where="selection", found=rule, fix=", ".join(RULES))])
     finished = set(cases["trial_id"].unique()) if len(cases) else set()
-    specs = sorted((spec for spec in plan.trials if spec.trial_id in finished), key=lambda spec: spec.trial)
+    specs = sorted((spec for spec in plan.compared if spec.trial_id in finished), key=lambda spec: spec.trial)
     scores = {} if rule == "last" else mean_dice(cases, curves, ROLE_OF_RULE[rule])
     sizes = pd.Series([spec.cell_id for spec in plan.trials]).value_counts()
     chosen: dict[str, str] = {}

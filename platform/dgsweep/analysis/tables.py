@@ -22,7 +22,11 @@ from dgsweep.plan.trial import Plan
 
 ESTIMATE = ["mean", "low", "high", "patients", "cases"]
 MATRIX = [*ROW, "role", "target", *ESTIMATE, "repeats", "repeat_low", "repeat_high"]
-PAIRED = ["difference", "difference_low", "difference_high", "p", "p_holm", "paired_patients", "paired_cases"]
+PAIRED = [
+    *["difference", "difference_low", "difference_high", "p", "p_holm", "p_t", "p_t_holm", "effect_dz"],
+    *["paired_patients", "paired_cases"],
+]
+"""`p`: Wilcoxon's signed-rank test; `p_t`: paired t test; `effect_dz`: Cohen's d_z; all over patients."""
 COMPARISON = [*ROW, "role", "target", *ESTIMATE, *PAIRED]
 DISTANCE = [
     *[*ROW, "role", "target", "metric", "mean", "low", "high"],
@@ -166,7 +170,8 @@ def _compared(values: pd.DataFrame, keys: list[str], bootstrap: Bootstrap) -> pd
     table = pd.DataFrame(rows, columns=COMPARISON)
     # Shifts are one family of questions and in-domain columns another, in each panel.
     for _, family in table.groupby(["panel", "role"], observed=True):
-        table.loc[family.index, "p_holm"] = holm(family["p"].to_numpy(dtype=float))
+        for name in ("p", "p_t"):
+            table.loc[family.index, f"{name}_holm"] = holm(family[name].to_numpy(dtype=float))
     return in_reading_order(table)
 
 
@@ -182,7 +187,8 @@ def _paired_with_baseline(values: pd.DataFrame) -> pd.DataFrame:
 def _paired_columns(pairs: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     cases = over_repeats(pairs)
     found = paired_comparison(cases["value"], list(cases["patient_id"]), bootstrap)
-    numbers = (found.difference, found.low, found.high, found.p, float("nan"), found.patients, found.cases)
+    tests = (found.p, float("nan"), found.p_t, float("nan"), found.effect)
+    numbers = (found.difference, found.low, found.high, *tests, found.patients, found.cases)
     return dict(zip(PAIRED, numbers, strict=True))
 
 

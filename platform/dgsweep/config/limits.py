@@ -21,6 +21,15 @@ class BudgetConfig(Section):
     """Of one call of `run`."""
 
 
+class ControlsConfig(Section):
+    """Cells beside the methods, of plain ERM with its defaults: what is the best one could hope for, and the worst."""
+
+    ceiling: bool = False
+    """Train on each target domain's own training patients, so that its test patients show what it allows."""
+    shuffled_labels: bool = False
+    """Train on each source set with every label taken from another patient: nothing about the images to learn."""
+
+
 class ResourcesConfig(Section):
     """What one trial holds while it runs; None is resolved from the node that runs it."""
 

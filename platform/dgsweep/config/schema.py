@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from dgsweep.config.limits import BudgetConfig, ResourcesConfig
+from dgsweep.config.limits import BudgetConfig, ControlsConfig, ResourcesConfig
 from dgsweep.config.prompt_protocol import parse_protocol
 from dgsweep.config.section import Section
 
@@ -254,6 +254,7 @@ class SweepConfig(Section):
     inference: InferenceConfig = InferenceConfig()
     metrics: MetricsConfig = MetricsConfig()
     prompts: PromptsConfig = PromptsConfig()
+    controls: ControlsConfig = ControlsConfig()
 
     @field_validator("methods", "networks", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ from dgsweep.method.promptable.weights import known
 from dgsweep.plan.build import build_plan
 from dgsweep.plan.existing import Existing, KnownWeights
 from dgsweep.plan.given import GivenTrial
-from dgsweep.plan.trial import Plan
+from dgsweep.plan.trial import BASELINE, Plan
 from dgsweep.records.given import read_given
 from dgsweep.records.ledger import Ledger
 from dgsweep.storage.place import AnyPath, is_remote, place, uri_problem
@@ -98,6 +98,8 @@ def prepare(sweep_file: Path, overrides: Sequence[str] = ()) -> Prepared:
     manifest = read_manifest(Path(config.data.manifest), config.data, hashes=hashes)
     folders = default_folders(config.search.spaces, sweep_file.absolute().parent)
     names = [method.name for method in config.methods]
+    if config.controls.ceiling or config.controls.shuffled_labels:
+        names = [*names, *([] if BASELINE in names else [BASELINE])]
     declared = declarations_for(names)
     plan = build_plan(
         config,

@@ -11,6 +11,7 @@ from dgsweep.config.search_space import SearchSpace
 from dgsweep.config.secrets import without_password
 from dgsweep.errors import PlanError, Problems
 from dgsweep.plan.case import CaseInfo
+from dgsweep.plan.controls import Ground, control_trials
 from dgsweep.plan.draws import MethodEntry, method_entries
 from dgsweep.plan.existing import Existing
 from dgsweep.plan.given import GivenStart, strangers, unfit_start
@@ -74,6 +75,10 @@ def build_plan(
     patients = {case.case_id: case.patient_id for case in cases}
     notes += _stranger_notes(entries, patients)
     planned, searches, first, refusals = _trials(config, labels, rows, entries, backbones, patients)
+    ground = Ground(
+        config=config, labels=labels, domains=domains, roles=roles, rows=rows, networks=backbones, terms=_terms(config)
+    )
+    planned += control_trials(ground, methods, planned, notes)
     planned = [*planned, *zero_shot_trials(config, labels, rows, entries, existing.weights, planned)]
     _check_not_all_refused(config, planned, refusals)
     return Plan(
@@ -165,10 +170,7 @@ def _trials(
     searches: list[CellSearch] = []
     first: dict[str, TrialSpec] = {}
     refusals: dict[tuple[str, ...], Refusal] = {}
-    resolved = resolved_training(config.training, config.budget.steps)
-    terms = Terms(
-        factors=config.protocol.factors, budget_steps=config.budget.steps, eval_every=int(resolved["eval_every"])
-    )
+    terms = _terms(config)
     groups = [(row, network, entry) for row in rows for network in backbones for entry in entries if _is_trained(entry)]
     for shared_row, network, entry in groups:
         row = shared_row.given(entry.unlabelled)
@@ -189,6 +191,13 @@ def _trials(
     seeds = {seed: position for position, seed in enumerate(config.seeds)}
     specs.sort(key=lambda spec: (spec.trial, seeds[spec.seed], spec.fold))
     return specs, searches, list(first.values()), list(refusals.values())
+
+
+def _terms(config: SweepConfig) -> Terms:
+    resolved = resolved_training(config.training, config.budget.steps)
+    return Terms(
+        factors=config.protocol.factors, budget_steps=config.budget.steps, eval_every=int(resolved["eval_every"])
+    )
 
 
 def _is_trained(entry: MethodEntry) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dgsweep.config.declaration import MethodDeclaration
-from dgsweep.plan.trial import Plan, TrialSpec
+from dgsweep.plan.trial import SIDE_PANELS, Plan, TrialSpec
 
 
 def plan_table(trials: Sequence[TrialSpec], to_propose: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
@@ -54,6 +54,7 @@ def plan_totals(plan: Plan, methods: Mapping[str, MethodDeclaration]) -> dict[st
     return {
         "cells": len({trial.cell_id for trial in plan.trials}),
         "trials": sum(weights.values()),
+        **_side_totals(plan),
         **({"to_propose": sum(plan.to_propose.values())} if plan.searches else {}),
         "refused": len(plan.refusals),
         "steps": sum(weights[trial.trial_id] * trial.budget_steps for trial in plan.trials),
@@ -62,6 +63,14 @@ def plan_totals(plan: Plan, methods: Mapping[str, MethodDeclaration]) -> dict[st
             sum(weights.get(trial.trial_id, 1) * _passes(trial, methods) for trial in plan.all_trials)
         ),
         "scored_volumes": sum(weights[trial.trial_id] * len(trial.score_shas) for trial in plan.trials),
+    }
+
+
+def _side_totals(plan: Plan) -> dict[str, int]:
+    """How many of the cells stand beside the methods, by panel; nothing where there are none."""
+    names = sorted({trial.panel for trial in plan.trials} & SIDE_PANELS)
+    return {
+        f"of_them_{name}_cells": len({trial.cell_id for trial in plan.trials if trial.panel == name}) for name in names
     }
 
 

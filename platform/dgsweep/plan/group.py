@@ -30,6 +30,8 @@ class Group:
     row: SourceRow
     method: MethodEntry
     network: NetworkEntry
+    side: Panel | None = None
+    """The panel of cells that stand beside the methods; None: by what their training is shown."""
 
     @cached_property
     def grid(self) -> Preprocessing:
@@ -146,7 +148,7 @@ def _what(group: Group) -> dict[str, Any]:
         "network": network.name,
         "network_recipe": network.recipe_version,
         "network_options": dict(group.network.options),
-        "panel": _panel(group),
+        "panel": group.side or _panel(group),
         "given": group.method.start.document() if isinstance(group.method.start, GivenStart) else {},
     }
 

@@ -10,7 +10,11 @@ from dgsweep.plan.search import CellSearch
 
 BASELINE = "erm"
 """The method that every other is compared with."""
-Panel = Literal["main", "transductive", "oracle"]
+Panel = Literal["main", "transductive", "oracle", "control"]
+SIDE_PANELS = frozenset({"control"})
+"""Cells of these panels stand in no table of methods, and no selection rule chooses among them."""
+CEILING, SHUFFLED = "ceiling", "shuffled_labels"
+"""Variants of the baseline in the panel `control`."""
 
 
 def canonical_json(value: Any) -> str:
@@ -108,6 +112,8 @@ class TrialSpec:
     depends_on: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
     """Weights of a trial that ran before: `checkpoint`, `sha256`, `head`; empty where it does not start from any."""
+    labels_from: Mapping[str, str] = field(default_factory=dict)
+    """Training case -> the case whose label it trains with instead of its own: a negative control."""
 
     @property
     def name(self) -> str:
@@ -175,6 +181,11 @@ class Plan:
     def all_trials(self) -> tuple[TrialSpec, ...]:
         """Pretraining first, then what starts from it."""
         return (*self.pretraining, *self.trials)
+
+    @property
+    def compared(self) -> tuple[TrialSpec, ...]:
+        """Trials of the methods that the sweep compares, without those of SIDE_PANELS."""
+        return tuple(trial for trial in self.trials if trial.panel not in SIDE_PANELS)
 
     @property
     def to_propose(self) -> dict[str, int]:

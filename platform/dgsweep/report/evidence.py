@@ -46,7 +46,7 @@ class Evidence:
     @property
     def asks_for_shifts(self) -> bool:
         """Whether any trial is to be scored outside its own domains."""
-        return any(set(spec.targets) - set(spec.sources) for spec in self.plan.trials)
+        return any(set(spec.targets) - set(spec.sources) for spec in self.plan.compared)
 
     @property
     def several_networks(self) -> bool:

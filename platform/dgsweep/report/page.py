@@ -14,12 +14,14 @@ from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
 from dgsweep.report.answer import Answer, answer, answer_at_home
+from dgsweep.report.control_section import control_sections
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import distributions, five_numbers, learning_curves, student_curves, styles
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
+from dgsweep.report.statistics_sections import statistics_sections
 from dgsweep.report.totals import (
     budget,
     cost_rows,
@@ -48,6 +50,9 @@ def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
         **_pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
+        "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(evidence)],
+        "other_statistics": [(one.title, statistics_sections(one, evidence)) for one in found if one is not main],
+        "statistic_tables": list(found[0].statistics) if found else [],
         "others": [_panel_view(panel, evidence) for panel in found if panel is not main],
         "scale": scale_stops(),
         "confidence": f"{evidence.bootstrap.confidence:.0%}",
@@ -84,7 +89,8 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
 
 def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     several = evidence.several_networks
-    states = _with_network(evidence.states, several)
+    compared = {spec.trial_id for spec in (*evidence.plan.compared, *evidence.plan.pretraining)}
+    states = _with_network(evidence.states[evidence.states["trial_id"].isin(compared)], several)
     looks = styles(sorted(set(states["arm"]), key=lambda name: (not is_baseline(name.partition(" · ")[0]), name)))
     values = _with_network(case_dice(main, evidence.level), several) if main else None
     if several:
@@ -134,7 +140,7 @@ def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
     matrices = {"sequence": panel.by_sequence, "domain": panel.by_domain}
     shown, folded = sorted(matrices, key=lambda level: level != evidence.level)
     return {
-        "key": f"{panel.name}-{panel.rule}",
+        "key": panel.key,
         "title": panel.title,
         "rule": panel.rule,
         "rule_meaning": RULE_MEANING.get(panel.rule, ""),

@@ -1,5 +1,6 @@
 """One panel: the rows of one selection rule that may stand beside each other, with their tables and words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,6 +17,7 @@ from dgsweep.analysis.tables import (
 )
 from dgsweep.analysis.verdict import Verdict, judge
 from dgsweep.report.evidence import Evidence
+from dgsweep.report.statistics_tables import statistics_of
 
 DISTANCES = ("hd95_mm", "hd95_pooled_mm", "assd_mm")
 OVERLAP = ("dice", "jaccard", "precision", "recall", "nsd", "volume_error")
@@ -48,6 +50,13 @@ class Panel:
     empty: pd.DataFrame
     verdicts: tuple[Verdict, ...]
     selected: frozenset[str]
+    statistics: Mapping[str, pd.DataFrame]
+    """CSV name -> table, of `statistics_tables`."""
+
+    @property
+    def key(self) -> str:
+        """Name that no other panel of the page has."""
+        return f"{self.name}-{self.rule}"
 
     @property
     def title(self) -> str:
@@ -85,6 +94,7 @@ def _panels_of(rule: str, evidence: Evidence) -> list[Panel]:
             rows=rows[rows["panel"] == name],
             verdicts=tuple(verdict for verdict in verdicts if verdict.panel == name),
             selected=chosen,
+            statistics=statistics_of(rows[rows["panel"] == name], evidence),
             **{key: table[table["panel"] == name].reset_index(drop=True) for key, table in every.items()},
         )
         for name in names

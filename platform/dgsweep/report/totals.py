@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dgsweep.plan.trial import BASELINE, Plan
+from dgsweep.plan.trial import BASELINE, SIDE_PANELS, Plan
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.texts import count, duration, listed
 
@@ -62,12 +62,13 @@ def is_finished(evidence: Evidence) -> bool:
 def scope(evidence: Evidence) -> str:
     """One sentence: how much was asked and how much was scored."""
     plan, cases = evidence.plan, evidence.cases
-    states = evidence.states[evidence.states["phase"] != "pretrain"]
-    scored = cases[cases["role"].isin(["in_domain", "target"])]
+    compared = evidence.states["trial_id"].isin([spec.trial_id for spec in plan.compared])
+    states = evidence.states[compared & (evidence.states["phase"] != "pretrain")]
+    scored = cases[cases["role"].isin(["in_domain", "target"]) & ~cases["panel"].isin(SIDE_PANELS)]
     asked = (
         f"{count(states['arm'].nunique(), 'method')}, "
         f"{count(states['source_set'].nunique(), 'source set')}, "
-        f"{count(len({spec.cell_id for spec in plan.trials}), 'cell')}, "
+        f"{count(len({spec.cell_id for spec in plan.compared}), 'cell')}{_beside(plan)}, "
         f"{count(sum(plan.weights().values()), 'trial')} planned"
     )
     if left := sum(plan.to_propose.values()):
@@ -76,9 +77,15 @@ def scope(evidence: Evidence) -> str:
     return f"{asked}; {count(scored['case_id'].nunique(), 'case')} of {patients} scored."
 
 
+def _beside(plan: Plan) -> str:
+    """How many cells stand beside those of the methods, in words."""
+    beside = len({spec.cell_id for spec in plan.trials if spec.panel in SIDE_PANELS})
+    return f" and {beside} beside them" if beside else ""
+
+
 def budget(plan: Plan) -> tuple[bool, str]:
     """Whether every method got the same steps and the same number of trials per cell, and the sentence."""
-    steps = sorted({spec.budget_steps for spec in plan.trials if spec.phase == "train"})
+    steps = sorted({spec.budget_steps for spec in plan.compared if spec.phase == "train"})
     sizes: dict[str, set[int]] = {}
     for method, cell_size in _cell_sizes(plan):
         sizes.setdefault(method, set()).add(cell_size)
@@ -213,7 +220,7 @@ def _cost(arm: str, network: str, part: pd.DataFrame) -> dict[str, object]:
 
 def _cell_sizes(plan: Plan) -> Iterator[tuple[str, int]]:
     sizes: dict[tuple[str, str], int] = {}
-    for spec in (spec for spec in plan.trials if spec.phase == "train"):
+    for spec in (spec for spec in plan.compared if spec.phase == "train"):
         key = spec.method, spec.cell_id
         sizes[key] = sizes.get(key, 0) + 1
     for (method, cell), size in sizes.items():

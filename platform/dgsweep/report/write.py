@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from dgsweep.report.control_section import control_tables
 from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.page import render
 from dgsweep.report.panels import Panel, panels
@@ -32,12 +33,17 @@ def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame
     """File name -> table, as the page shows them but with every digit."""
     kinds = tuple(_CSV_NAMES)
     tables = {_CSV_NAMES[kind]: _joined(found, kind) for kind in kinds}
-    return tables | {
-        "trials": evidence.states,
-        "cases": evidence.cases,
-        "curves": evidence.curves,
-        "costs": cost_table(evidence),
-    }
+    return (
+        tables
+        | _statistics(found)
+        | control_tables(evidence)
+        | {
+            "trials": evidence.states,
+            "cases": evidence.cases,
+            "curves": evidence.curves,
+            "costs": cost_table(evidence),
+        }
+    )
 
 
 _CSV_NAMES = {
@@ -51,7 +57,18 @@ _CSV_NAMES = {
 }
 
 
+def _statistics(found: list[Panel]) -> dict[str, pd.DataFrame]:
+    names = dict.fromkeys(name for panel in found for name in panel.statistics)
+    return {
+        name: _below([panel.statistics[name].assign(rule=panel.rule) for panel in found if name in panel.statistics])
+        for name in names
+    }
+
+
 def _joined(found: list[Panel], kind: str) -> pd.DataFrame:
-    parts = [getattr(panel, kind).assign(rule=panel.rule) for panel in found]
+    return _below([getattr(panel, kind).assign(rule=panel.rule) for panel in found])
+
+
+def _below(parts: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=["panel", "rule"])

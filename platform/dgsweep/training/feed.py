@@ -14,6 +14,7 @@ from dgsweep.method.context import stream_seed
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.training.augment import apply_spatial, sample_spatial
 from dgsweep.training.runtime import Runtime
+from dgsweep.training.shuffled import with_labels_of_others
 
 LOOK_AHEAD = 4
 """Batches sampled in advance by a thread where the network runs on an accelerator."""
@@ -77,6 +78,7 @@ class Feed:
         unlabelled: Sequence[CachedCase] = (),
     ) -> None:
         alone = spec.phase == "pretrain"
+        cases = with_labels_of_others(cases, spec.labels_from)
         self._labelled = _stream(spec, unlabelled if alone else cases, runtime, "labelled")
         self._unlabelled = _stream(spec, unlabelled, runtime, "unlabelled") if unlabelled and not alone else None
         self._hidden = alone
