@@ -212,9 +212,12 @@ def report(
     overrides: Overrides = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Pictures of patients in the page.")] = True,
     to: Annotated[Path | None, typer.Option(help="Folder to write into, instead of `report` in the output.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Draw a paper's numbers beside: pansegnet, pancreasdg or crosspan.")
+    ] = None,
 ) -> None:
     """Write the report of a sweep: one page that opens offline, and tables as CSV."""
     from dgsweep.execution.prepare import output_of
     from dgsweep.report import write_report
 
-    typer.echo(str(write_report(output_of(target, overrides or []), images=images, to=to)))
+    typer.echo(str(write_report(output_of(target, overrides or []), images=images, to=to, beside=against)))

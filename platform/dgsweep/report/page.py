@@ -13,6 +13,7 @@ from dgsweep.analysis.frames import is_baseline
 from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
+from dgsweep.report.against import Against
 from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import distributions, five_numbers, learning_curves, student_curves, styles
@@ -33,8 +34,8 @@ from dgsweep.report.totals import (
 )
 
 
-def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
-    """The whole page as one HTML document."""
+def render(evidence: Evidence, found: list[Panel], *, images: bool, beside: Against | None = None) -> str:
+    """The whole page as one HTML document, with a paper's numbers beside where one is given."""
     environment = Environment(
         loader=PackageLoader("dgsweep.report", "templates"),
         autoescape=True,
@@ -53,6 +54,7 @@ def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
         "confidence": f"{evidence.bootstrap.confidence:.0%}",
         "draws": evidence.bootstrap.draws,
         "provenance": _provenance(evidence),
+        "against": beside,
     }
     return environment.get_template("report.html.j2").render(parts)
 

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from dgsweep.analysis.reference import read_paper
+from dgsweep.report.against import against
 from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.page import render
 from dgsweep.report.panels import Panel, panels
@@ -10,21 +12,29 @@ from dgsweep.storage.files import write_bytes
 from dgsweep.storage.place import AnyPath, place
 
 
-def write_report(output: AnyPath, *, images: bool = True, to: AnyPath | None = None) -> AnyPath:
+def write_report(
+    output: AnyPath, *, images: bool = True, to: AnyPath | None = None, beside: str | None = None
+) -> AnyPath:
     """Write `report.html` and `tables/*.csv` from the ledger into `to`, or `<output>/report`; the page's path.
 
-    With `images` False no picture of a patient enters the page.
+    With `images` False no picture of a patient enters the page. `beside` is a paper of `analysis.reference` whose
+    numbers are to stand beside ours.
 
     Raises:
-        InputError: there is no sweep under `output`.
+        InputError: there is no sweep under `output`, or no such paper.
     """
+    paper = read_paper(beside) if beside is not None else None
     evidence = read_evidence(place(output))
     found = panels(evidence)
+    compared = against(paper, evidence, found) if paper is not None else None
     folder = place(output) / "report" if to is None else to
-    for name, table in csv_tables(evidence, found).items():
+    tables = csv_tables(evidence, found)
+    if compared is not None:
+        tables[f"against_{compared.paper.name}"] = compared.table
+    for name, table in tables.items():
         write_bytes(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     page = folder / "report.html"
-    write_bytes(page, render(evidence, found, images=images).encode())
+    write_bytes(page, render(evidence, found, images=images, beside=compared).encode())
     return page
 
 
