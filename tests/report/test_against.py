@@ -47,10 +47,9 @@ def points(figure):
     return {label: x for trace in figure["data"] for label, x in zip(trace["y"], trace["x"], strict=True)}
 
 
-@pytest.fixture(scope="module")
-def pansegnet(full, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("against")
-    return write_report(full, to=folder, images=False, beside="pansegnet")
+@pytest.fixture
+def pansegnet(for_papers):
+    return for_papers / "report.html"
 
 
 def test_a_report_without_a_paper_has_no_such_section(full_page):

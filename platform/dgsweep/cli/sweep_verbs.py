@@ -215,9 +215,11 @@ def report(
     against: Annotated[
         str | None, typer.Option(help="Draw a paper's numbers beside: pansegnet, pancreasdg or crosspan.")
     ] = None,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Figures as SVG, by a browser.")] = True,
 ) -> None:
-    """Write the report of a sweep: one page that opens offline, and tables as CSV."""
+    """Write the report of a sweep: one page that opens offline; tables as CSV and LaTeX, figures as SVG."""
     from dgsweep.execution.prepare import output_of
     from dgsweep.report import write_report
 
-    typer.echo(str(write_report(output_of(target, overrides or []), images=images, to=to, beside=against)))
+    output = output_of(target, overrides or [])
+    typer.echo(str(write_report(output, images=images, to=to, beside=against, figures=figures)))
