@@ -29,7 +29,8 @@ for verb in (sweep_verbs.plan, sweep_verbs.run, submit_verb.submit, steering_ver
     app.command()(verb)
 for steering_verb in (steering_verbs.retry, steering_verbs.cancel, steering_verbs.extend, steering_verbs.gc):
     app.command()(steering_verb)
-app.command()(paper_verbs.reference)
+for paper_verb in (paper_verbs.reference, paper_verbs.bench):
+    app.command()(paper_verb)
 
 
 def _version(wanted: bool) -> None:

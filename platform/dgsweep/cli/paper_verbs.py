@@ -1,5 +1,6 @@
-"""`dgsweep reference`: published numbers."""
+"""`dgsweep reference` and `bench`: published numbers, and sweeps that follow a paper's protocol."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,3 +54,24 @@ def reference(
 
 def _shown(row: dict[str, Any]) -> str:
     return "pending" if row["value"] is None else f"{row['bound']}{row['value']:g}"
+
+
+def bench(
+    paper: Annotated[str, typer.Argument(help="crosspan, pancreasdg, pansegnet or dual_ssl.")],
+    manifest: Annotated[Path, typer.Argument(help="Your copy of the data: a manifest, or the folder that holds it.")],
+    output: Annotated[Path | None, typer.Option(help="Write to this new file instead of standard output.")] = None,
+) -> None:
+    """Write the sweep.yaml that follows a paper's protocol on your data, with the source of each value beside it."""
+    from dgsweep.data.bench import bench_sweep
+    from dgsweep.errors import InputError, Problem
+    from dgsweep.storage.files import create_bytes
+
+    table = manifest / "manifest.csv" if manifest.is_dir() else manifest
+    text = bench_sweep(paper, table.absolute() if output is not None else table)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    if not create_bytes(output, text.encode()):
+        problem = Problem(where=str(output), found="there is a file", fix="name another, or remove it")
+        raise InputError("the sweep file was not written", [problem])
+    typer.echo(f"{output}; next: dgsweep plan {output}")
