@@ -10,6 +10,7 @@ import pandas as pd
 from dgsweep.report.against import Against
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.forest import ForestRow, forest_rows
+from dgsweep.report.network_times import network_rows, network_table
 from dgsweep.report.panels import Panel
 from dgsweep.report.texts import interval, number
 from dgsweep.report.totals import cost_rows, cost_table
@@ -64,6 +65,7 @@ def latex_tables(evidence: Evidence, found: Sequence[Panel], beside: Against | N
         "method_summary": _comparison(found, "summary", several, level, alpha),
         "distances": _distances(found, several, level),
         "costs": _costs(evidence),
+        "networks": _networks(evidence),
     }
     if beside is not None:
         tables[f"against_{beside.paper.name}"] = _against(beside)
@@ -87,7 +89,7 @@ def tabular(table: TexTable) -> str:
         lines += [rf"\multicolumn{{{len(table.headings)}}}{{l}}{{\textit{{{escape(heading)}}}}} \\"] if heading else []
         lines += [_line(row) for row in rows]
     if not any(rows for _, rows in table.groups):
-        lines += [r"\midrule", rf"\multicolumn{{{len(table.headings)}}}{{l}}{{nothing scored yet}} \\"]
+        lines += [r"\midrule", rf"\multicolumn{{{len(table.headings)}}}{{l}}{{nothing to show yet}} \\"]
     return "\n".join([*lines, r"\bottomrule", rf"\end{{{kind}}}", ""])
 
 
@@ -205,6 +207,14 @@ def _costs(evidence: Evidence) -> TexTable:
     headings = ("Method", "Network", "Trials", "Steps", "Forward passes a step", "Training, median", "Range", "Sum")
     about = "Finished trials; times are of those that ran to the end, sums of all."
     return TexTable(about=about, headings=headings, align="llrrrrrr", groups=(("", rows),) if rows else ())
+
+
+def _networks(evidence: Evidence) -> TexTable:
+    keys = ("name", "patch", "parameters", "flops", "time", "runs", "device")
+    rows = tuple(TexRow(cells=tuple(row[key] for key in keys)) for row in network_rows(network_table(evidence)))
+    headings = ("Network", "Patch x, y, z", "Parameters", "Multiply-accumulates", "Time", "Passes", "On")
+    about = "One forward pass of one patch at inference; time is the mean and standard deviation of single passes."
+    return TexTable(about=about, headings=headings, align="llrrrrl", groups=(("", rows),) if rows else ())
 
 
 def _against(beside: Against) -> TexTable:

@@ -20,6 +20,7 @@ from dgsweep.report.figures import Figure, distributions, five_numbers, learning
 from dgsweep.report.files import NOTHING_WRITTEN, Written
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
+from dgsweep.report.network_times import network_rows, network_table
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
 from dgsweep.report.totals import (
@@ -64,6 +65,7 @@ def render(
         "provenance": _provenance(evidence),
         "against": beside,
         "written": written,
+        "networks": list(network_rows(network_table(evidence))),
     }
     return environment.get_template("report.html.j2").render(parts)
 

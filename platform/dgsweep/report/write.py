@@ -8,6 +8,7 @@ from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.figures import Figure
 from dgsweep.report.files import Written
 from dgsweep.report.latex import latex_tables
+from dgsweep.report.network_times import network_table
 from dgsweep.report.page import page_figures, render
 from dgsweep.report.panels import Panel, panels
 from dgsweep.report.static import matrix_figures, write_svgs
@@ -78,6 +79,7 @@ def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame
         "cases": evidence.cases,
         "curves": evidence.curves,
         "costs": cost_table(evidence),
+        "networks": network_table(evidence),
     }
 
 
