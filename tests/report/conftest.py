@@ -29,6 +29,14 @@ def full_page(full: Path) -> str:
     return write_report(full).read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="session")
+def for_papers(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of its report with everything that leaves it as a file, and PanSegNet's numbers beside."""
+    folder = tmp_path_factory.mktemp("for_papers")
+    write_report(full, to=folder, images=False, beside="pansegnet", figures=True)
+    return folder
+
+
 @pytest.fixture
 def build(tmp_path: Path):
     """`build(patients=1, ...)`: a small sweep that differs from SWEEP; returns its output folder."""

@@ -122,6 +122,42 @@ def show_network(
     print_table(rows, ["field", "value"])
 
 
+@networks.command("time")
+def time_networks(  # noqa: PLR0913, PLR0917 - the options of the verb
+    name: Annotated[str | None, typer.Argument(help="A backbone; leave it out with --of.")] = None,
+    of: Annotated[Path | None, typer.Option(help="Every backbone of this sweep's output; kept for its report.")] = None,
+    patch: Annotated[str, typer.Option(help="Voxels x,y,z.")] = "64,64,32",
+    spacing_mm: Annotated[str, typer.Option(help="Voxel size x,y,z in mm.")] = "1.5,1.5,3.0",
+    classes: Annotated[int, typer.Option(help="With the background.")] = 2,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="An option of the backbone: width=16.")] = None,
+    runs: Annotated[int, typer.Option(help="Forward passes, after three to warm up.")] = 100,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Time a backbone: parameters, FLOPs and the mean of many forward passes of one patch."""
+    if (name is None) == (of is None):
+        raise typer.BadParameter("name a backbone, or give --of OUTPUT")
+    from dgsweep.training.timing import time_network
+
+    if of is not None:
+        from dgsweep.execution.network_times import time_networks_of
+        from dgsweep.execution.prepare import output_of
+
+        found = time_networks_of(output_of(of), runs=runs, device=device)
+    else:
+        from dgsweep.training.describe import wanted
+
+        entry, task = wanted(str(name), patch, spacing_mm, classes=classes, settings=settings or [])
+        found = [time_network(entry.declaration.name, task, runs=runs, device=device)]
+    rows = [asdict(timing) for timing in found]
+    columns = ["name", "patch", "parameters", "flops", "mean_s", "sd_s", "runs", "device", "threads"]
+    print_json(rows) if as_json else print_table([_grouped(row) for row in rows], columns)
+
+
+def _grouped(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: _readable(key, value) for key, value in row.items()}
+
+
 @networks.command("check")
 def check_network(name: str, as_json: Json = False) -> None:
     """Run the conformance suite: shapes, gradients, state, taps, prediction. Exit 1 when one fails."""

@@ -212,9 +212,14 @@ def report(
     overrides: Overrides = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Pictures of patients in the page.")] = True,
     to: Annotated[Path | None, typer.Option(help="Folder to write into, instead of `report` in the output.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Draw a paper's numbers beside: pansegnet, pancreasdg or crosspan.")
+    ] = None,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Figures as SVG, by a browser.")] = True,
 ) -> None:
-    """Write the report of a sweep: one page that opens offline, and tables as CSV."""
+    """Write the report of a sweep: one page that opens offline; tables as CSV and LaTeX, figures as SVG."""
     from dgsweep.execution.prepare import output_of
     from dgsweep.report import write_report
 
-    typer.echo(str(write_report(output_of(target, overrides or []), images=images, to=to)))
+    output = output_of(target, overrides or [])
+    typer.echo(str(write_report(output, images=images, to=to, beside=against, figures=figures)))

@@ -53,6 +53,11 @@ class SweepPaths:
         return self.output / "driver_state.json"
 
     @property
+    def network_times(self) -> AnyPath:
+        """Inference times of its backbones, where somebody measured them."""
+        return self.output / "networks.json"
+
+    @property
     def mlflow(self) -> AnyPath:
         """MLflow run ids of the parent, the trials and the summaries."""
         return self.output / "mlflow.json"

@@ -13,12 +13,15 @@ from dgsweep.analysis.frames import is_baseline
 from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
+from dgsweep.report.against import Against
 from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.control_section import control_sections
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.figures import distributions, five_numbers, learning_curves, student_curves, styles
+from dgsweep.report.figures import Figure, distributions, five_numbers, learning_curves, student_curves, styles
+from dgsweep.report.files import NOTHING_WRITTEN, Written
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
+from dgsweep.report.network_times import network_rows, network_table
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
 from dgsweep.report.statistics_sections import statistics_sections
@@ -35,15 +38,22 @@ from dgsweep.report.totals import (
 )
 
 
-def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
-    """The whole page as one HTML document."""
+def render(
+    evidence: Evidence,
+    found: list[Panel],
+    *,
+    images: bool,
+    beside: Against | None = None,
+    written: Written = NOTHING_WRITTEN,
+) -> str:
+    """The whole page as one HTML document, with a paper's numbers beside where one is given."""
     environment = Environment(
         loader=PackageLoader("dgsweep.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    main = next((panel for panel in found if panel.name == "main"), None)
+    main = main_panel(found)
     parts = {
         **_totals(evidence),
         **_figures(evidence, main),
@@ -58,8 +68,22 @@ def render(evidence: Evidence, found: list[Panel], *, images: bool) -> str:
         "confidence": f"{evidence.bootstrap.confidence:.0%}",
         "draws": evidence.bootstrap.draws,
         "provenance": _provenance(evidence),
+        "against": beside,
+        "written": written,
+        "networks": list(network_rows(network_table(evidence))),
     }
     return environment.get_template("report.html.j2").render(parts)
+
+
+def main_panel(found: list[Panel]) -> Panel | None:
+    """The panel that the page is about; None where no rule that looks at no target label has rows."""
+    return next((panel for panel in found if panel.name == "main"), None)
+
+
+def page_figures(evidence: Evidence, found: list[Panel]) -> list[Figure]:
+    """The interactive figures of the page, in its order."""
+    parts = _figures(evidence, main_panel(found))
+    return [*parts["boxes"], *(figure for figures in parts["curves"].values() for figure in figures)]
 
 
 def _totals(evidence: Evidence) -> dict[str, Any]:

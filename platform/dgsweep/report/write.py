@@ -1,32 +1,74 @@
-"""Write the report: one page that opens anywhere without a network, and its tables as CSV beside it."""
+"""Write the report: one page that opens anywhere without a network; its tables and figures as files beside it."""
 
 import pandas as pd
 
+from dgsweep.analysis.reference import read_paper
+from dgsweep.report.against import Against, against
 from dgsweep.report.control_section import control_tables
 from dgsweep.report.evidence import Evidence, read_evidence
-from dgsweep.report.page import render
+from dgsweep.report.figures import Figure
+from dgsweep.report.files import Written
+from dgsweep.report.latex import latex_tables
+from dgsweep.report.network_times import network_table
+from dgsweep.report.page import page_figures, render
 from dgsweep.report.panels import Panel, panels
+from dgsweep.report.static import matrix_figures, write_svgs
 from dgsweep.report.totals import cost_table
 from dgsweep.storage.files import write_bytes
 from dgsweep.storage.place import AnyPath, place
 
 
-def write_report(output: AnyPath, *, images: bool = True, to: AnyPath | None = None) -> AnyPath:
-    """Write `report.html` and `tables/*.csv` from the ledger into `to`, or `<output>/report`; the page's path.
+def write_report(
+    output: AnyPath,
+    *,
+    images: bool = True,
+    to: AnyPath | None = None,
+    beside: str | None = None,
+    figures: bool = False,
+) -> AnyPath:
+    """Write `report.html`, `tables/*.csv` and `tables/*.tex` into `to`, or `<output>/report`; the page's path.
 
-    With `images` False no picture of a patient enters the page.
+    With `images` False no picture of a patient enters the page. `beside` is a paper of `analysis.reference` whose
+    numbers are to stand beside ours. With `figures` the figures are written as `figures/*.svg`, too, which starts a
+    browser; where there is none, the page and `figures/MISSING.txt` say so.
 
     Raises:
-        InputError: there is no sweep under `output`.
+        InputError: there is no sweep under `output`, or no such paper.
     """
+    paper = read_paper(beside) if beside is not None else None
     evidence = read_evidence(place(output))
     found = panels(evidence)
+    compared = against(paper, evidence, found) if paper is not None else None
     folder = place(output) / "report" if to is None else to
-    for name, table in csv_tables(evidence, found).items():
+    tables = csv_tables(evidence, found)
+    if compared is not None:
+        tables[f"against_{compared.paper.name}"] = compared.table
+    for name, table in tables.items():
         write_bytes(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    written = _write_for_papers(evidence, found, compared, folder, figures=figures)
     page = folder / "report.html"
-    write_bytes(page, render(evidence, found, images=images).encode())
+    write_bytes(page, render(evidence, found, images=images, beside=compared, written=written).encode())
     return page
+
+
+def _write_for_papers(
+    evidence: Evidence, found: list[Panel], compared: Against | None, folder: AnyPath, *, figures: bool
+) -> Written:
+    """LaTeX tables, and SVG figures where they are asked for."""
+    latex = latex_tables(evidence, found, compared)
+    for name, text in latex.items():
+        write_bytes(folder / "tables" / f"{name}.tex", text.encode())
+    drawn = _figures(evidence, found, compared) if figures else []
+    missing = write_svgs(drawn, folder / "figures") if drawn else ""
+    names = () if missing else tuple((figure.key, figure.title) for figure, _ in drawn)
+    return Written(latex=tuple(latex), figures=names, missing=missing)
+
+
+def _figures(evidence: Evidence, found: list[Panel], compared: Against | None) -> list[tuple[Figure, int]]:
+    """Every figure of the report, with its number of rows where its height follows them."""
+    matrices = matrix_figures(found, evidence.level, several_networks=evidence.several_networks)
+    plain = [(figure, 0) for figure in page_figures(evidence, found)]
+    return [*matrices, *plain, *(compared.figures if compared is not None else ())]
 
 
 def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame]:
@@ -42,6 +84,7 @@ def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame
             "cases": evidence.cases,
             "curves": evidence.curves,
             "costs": cost_table(evidence),
+            "networks": network_table(evidence),
         }
     )
 

@@ -30,22 +30,16 @@ def describe(
             problem at once.
         MethodError: no such backbone.
     """
-    problems = Problems()
-    entry = _entry(name, settings, problems)
-    size, spacing = _patch(patch, entry, problems), _triple(spacing_mm, "--spacing-mm", problems)
-    if not 2 <= classes <= 1000:
-        problems.add("--classes", f"found {classes}", "classes with the background: 2 to 1000")
-    problems.raise_if_any(ConfigError, f"{name} cannot be shown")
+    entry, task = wanted(name, patch, spacing_mm, classes=classes, settings=settings)
     declaration = entry.declaration
-    task = NetworkTask(in_channels=1, n_classes=classes, patch=size, spacing_mm=spacing, options=entry.options)
     network = build_network(declaration, load_implementation(declaration), task, seed=0)
     found = cost(network, task)
     return {
         "name": declaration.name,
         "summary": declaration.summary,
         "dims": declaration.dims,
-        "patch": list(size),
-        "spacing_mm": list(spacing),
+        "patch": list(task.patch),
+        "spacing_mm": list(task.spacing_mm),
         "classes": classes,
         "options": dict(entry.options),
         "parameters": count_parameters(network),
@@ -61,6 +55,20 @@ def describe(
         "paper": declaration.paper,
         "pretrained": declaration.pretrained,
     }
+
+
+def wanted(
+    name: str, patch: str, spacing_mm: str, *, classes: int, settings: Sequence[str]
+) -> tuple[NetworkEntry, NetworkTask]:
+    """A backbone with its options and the task for which it is to be built; arguments and errors as `describe`."""
+    problems = Problems()
+    entry = _entry(name, settings, problems)
+    size, spacing = _patch(patch, entry, problems), _triple(spacing_mm, "--spacing-mm", problems)
+    if not 2 <= classes <= 1000:
+        problems.add("--classes", f"found {classes}", "classes with the background: 2 to 1000")
+    problems.raise_if_any(ConfigError, f"{name} cannot be built")
+    task = NetworkTask(in_channels=1, n_classes=classes, patch=size, spacing_mm=spacing, options=entry.options)
+    return entry, task
 
 
 def _entry(name: str, settings: Sequence[str], problems: Problems) -> NetworkEntry:
