@@ -212,9 +212,18 @@ def report(
     overrides: Overrides = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Pictures of patients in the page.")] = True,
     to: Annotated[Path | None, typer.Option(help="Folder to write into, instead of `report` in the output.")] = None,
+    domainbed: Annotated[
+        Path | None, typer.Option(help="Write the records as DomainBed lays them out into this folder, and no report.")
+    ] = None,
 ) -> None:
     """Write the report of a sweep: one page that opens offline, and tables as CSV."""
     from dgsweep.execution.prepare import output_of
     from dgsweep.report import write_report
 
-    typer.echo(str(write_report(output_of(target, overrides or []), images=images, to=to)))
+    output = output_of(target, overrides or [])
+    if domainbed is None:
+        typer.echo(str(write_report(output, images=images, to=to)))
+        return
+    from dgsweep.report.domainbed import write_domainbed
+
+    typer.echo(f"{domainbed}: {write_domainbed(output, domainbed)} records")
