@@ -21,23 +21,22 @@ def domainbed_records(plan: Plan, cases: pd.DataFrame) -> dict[str, dict[str, An
     a trial does not train on. Of a source environment `out_acc` is the mean Dice of its validation cases and
     `in_acc` that of its in-domain test cases; of a test environment both are the mean Dice of what scores it: the
     target's test cases, or the validation patients of what an inner cell leaves out. NaN where nothing was scored.
-    `algorithm` names the method with its setting, and the network after `@`. (facebookresearch/DomainBed, `train.py` and
-    `model_selection.py`. Its source validation weighs environments alike, ours cases: they differ where the
+    `algorithm` names the method with its setting, and the network after `@`. (facebookresearch/DomainBed, `train.py`
+    and `model_selection.py`. Its source validation weighs environments alike, ours cases: they differ where the
     environments have different numbers of validation cases.)
     """
     specs = [spec for spec in plan.trials if spec.panel in ("main", "transductive", "inner") and spec.phase == "train"]
     environments = sorted({name for spec in specs for name in (*spec.sources, *spec.targets)})
     rows = last_step(cases[cases["trial_id"].isin([spec.trial_id for spec in specs])])
     rows = rows[~rows["empty_reference"].astype(bool)]
-    found = rows.groupby(["trial_id", "role", "domain"], observed=True)["dice"].mean()
-    means = {tuple(map(str, key)): float(value) for key, value in found.items()}  # type: ignore[arg-type]
+    found = rows.groupby(["trial_id", "role", "domain"], observed=True)["dice"].mean().reset_index()
+    keys = zip(found["trial_id"], found["role"], found["domain"], strict=True)
+    means = dict(zip(keys, found["dice"].astype(float), strict=True))
     done = set(rows["trial_id"])
     return {spec.trial_id: _record(plan, spec, environments, means) for spec in specs if spec.trial_id in done}
 
 
-def _record(
-    plan: Plan, spec: TrialSpec, environments: list[str], means: Mapping[tuple[str, ...], float]
-) -> dict[str, Any]:
+def _record(plan: Plan, spec: TrialSpec, environments: list[str], means: Mapping[Any, float]) -> dict[str, Any]:
     return {
         **_accuracies(spec, environments, means),
         "step": spec.budget_steps,
@@ -59,7 +58,7 @@ def _record(
     }
 
 
-def _accuracies(spec: TrialSpec, environments: list[str], means: Mapping[tuple[str, ...], float]) -> dict[str, float]:
+def _accuracies(spec: TrialSpec, environments: list[str], means: Mapping[Any, float]) -> dict[str, float]:
     found: dict[str, float] = {}
     for place, name in enumerate(environments):
         inside, outside = ("in_domain", "val") if name in spec.sources else ("target", "target")

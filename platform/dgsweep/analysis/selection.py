@@ -54,8 +54,9 @@ def inner_dice(plan: Plan, cases: pd.DataFrame) -> dict[str, float]:
     """
     rows = last_step(cases[(cases["panel"] == "inner") & (cases["role"] == "target")])
     rows = rows[~rows["empty_reference"].astype(bool)]
-    found = rows.groupby(["trial_id", "domain"], observed=True)["dice"].mean()
-    means = {(str(trial_id), str(domain)): float(dice) for (trial_id, domain), dice in found.items()}  # type: ignore[misc]
+    found = rows.groupby(["trial_id", "domain"], observed=True)["dice"].mean().reset_index()
+    keys = zip(found["trial_id"], found["domain"], strict=True)
+    means = dict(zip(keys, found["dice"].astype(float), strict=True))
     inner = {_same_trial(spec, spec.sources): spec.trial_id for spec in plan.trials if spec.panel == "inner"}
     scores: dict[str, float] = {}
     for spec in plan.compared:
