@@ -71,5 +71,5 @@ def test_a_cell_of_one_trial_needs_no_validation_score(plan, cases):
 
 
 def test_unknown_rule_is_refused_with_the_known_ones(plan, cases):
-    with pytest.raises(InputError, match="source_val, last, oracle_target"):
+    with pytest.raises(InputError, match="source_val, inner_leave_one_domain_out, last, oracle_target"):
         select("best", plan, cases, NO_CURVES)

@@ -67,6 +67,13 @@ def test_an_erm_cell_that_is_a_ceiling_already_is_not_trained_twice(world):
     assert len(controls(without)) == 12
 
 
+def test_an_inner_cell_of_the_same_sources_is_no_ceiling(world):
+    rule, cases = ["inner_leave_one_domain_out"], world.data_set(12, 2)
+    plan = world.plan(cases, search={"trials": 2}, selection=rule, controls={"ceiling": True})
+    assert {trial.sources for trial in plan.trials if trial.panel == "inner"} >= {("C1/T1W",)}
+    assert len(controls(plan)) == 6
+
+
 def test_labels_always_come_from_another_patient_of_the_same_domain(world):
     cases = world.data_set()
     known = {case.case_id: case for case in cases}

@@ -216,10 +216,18 @@ def report(
         str | None, typer.Option(help="Draw a paper's numbers beside: pansegnet, pancreasdg or crosspan.")
     ] = None,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Figures as SVG, by a browser.")] = True,
+    domainbed: Annotated[
+        Path | None, typer.Option(help="Write the records as DomainBed lays them out into this folder, and no report.")
+    ] = None,
 ) -> None:
     """Write the report of a sweep: one page that opens offline; tables as CSV and LaTeX, figures as SVG."""
     from dgsweep.execution.prepare import output_of
     from dgsweep.report import write_report
 
     output = output_of(target, overrides or [])
-    typer.echo(str(write_report(output, images=images, to=to, beside=against, figures=figures)))
+    if domainbed is None:
+        typer.echo(str(write_report(output, images=images, to=to, beside=against, figures=figures)))
+        return
+    from dgsweep.report.domainbed import write_domainbed
+
+    typer.echo(f"{domainbed}: {write_domainbed(output, domainbed)} records")

@@ -231,7 +231,7 @@ class PromptsConfig(Section):
     """Of `dgsweep.config.prompt_protocol`."""
 
 
-SelectionRule = Literal["source_val", "last", "oracle_target"]
+SelectionRule = Literal["source_val", "inner_leave_one_domain_out", "last", "oracle_target"]
 
 
 class SweepConfig(Section):

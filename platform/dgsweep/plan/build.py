@@ -18,6 +18,7 @@ from dgsweep.plan.given import GivenStart, strangers, unfit_start
 from dgsweep.plan.grid import NetworkEntry, nearest_patch, patch_problem
 from dgsweep.plan.group import Group, group_searches, group_trials, starts_of
 from dgsweep.plan.hyperparameters import resolve_values
+from dgsweep.plan.inner import inner_trials
 from dgsweep.plan.needs import Terms, refusal_reason
 from dgsweep.plan.pretrain import Start
 from dgsweep.plan.protocol import domain_splits, group_domains
@@ -78,6 +79,8 @@ def build_plan(
     ground = Ground(
         config=config, labels=labels, domains=domains, roles=roles, rows=rows, networks=backbones, terms=_terms(config)
     )
+    planned += inner_trials(ground, entries, planned, problems, notes)
+    problems.raise_if_any(PlanError, f"the sweep {config.name} cannot be planned")
     planned += control_trials(ground, methods, planned, notes)
     planned = [*planned, *zero_shot_trials(config, labels, rows, entries, existing.weights, planned)]
     _check_not_all_refused(config, planned, refusals)

@@ -109,7 +109,7 @@ def _ceiling_rows(ground: Ground, planned: Sequence[TrialSpec], notes: list[str]
 
 
 def _is_plain_cell(trial: TrialSpec, domain: str) -> bool:
-    plain = trial.method == BASELINE and not trial.setting.label() and trial.trial == 0
+    plain = trial.panel == "main" and trial.method == BASELINE and not trial.setting.label() and trial.trial == 0
     return plain and trial.sources == (domain,)
 
 

@@ -114,6 +114,7 @@ def _identity(group: Group, shared: Mapping[str, Any]) -> dict[str, Any]:
         "network_recipe": shared["network_recipe"],
         "network_options": shared["network_options"],
         **_unlabelled_identity(group),
+        **({"inner": True} if group.side == "inner" else {}),
         "fold": shared["fold"],
         "budget": shared["budget_steps"],
         "preprocessing": grid_content(shared["preprocessing"]),

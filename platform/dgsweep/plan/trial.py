@@ -10,9 +10,11 @@ from dgsweep.plan.search import CellSearch
 
 BASELINE = "erm"
 """The method that every other is compared with."""
-Panel = Literal["main", "transductive", "oracle", "control"]
-SIDE_PANELS = frozenset({"control"})
+Panel = Literal["main", "transductive", "oracle", "control", "inner"]
+SIDE_PANELS = frozenset({"control", "inner"})
 """Cells of these panels stand in no table of methods, and no selection rule chooses among them."""
+INNER_RULE = "inner_leave_one_domain_out"
+"""The rule that needs cells of the panel `inner`: a source domain left out of training each."""
 CEILING, SHUFFLED = "ceiling", "shuffled_labels"
 """Variants of the baseline in the panel `control`."""
 

@@ -28,6 +28,7 @@ WARNING = {
 }
 RULE_MEANING = {
     "source_val": "trial with the best Dice on source-validation cases",
+    "inner_leave_one_domain_out": "trial with the best Dice on source domains that were left out of its training",
     "last": "default hyperparameters (trial 0), last step",
     "oracle_target": "trial with the best Dice on the target's own test cases",
 }
