@@ -10,7 +10,7 @@ from dgsweep.records.ledger import Ledger
 from dgsweep.report import write_report
 
 SECTIONS = ["totals", "answer", "matrix", "methods", "ranks", "shift", "variance", "volumes", "cases", "distances"]
-SECTIONS += ["curves", "pictures", "costs", "failures", "provenance"]
+SECTIONS += ["curves", "hyperparameters", "pictures", "costs", "failures", "provenance"]
 
 
 def text_of(output, **options):

@@ -16,6 +16,7 @@ from dgsweep.report import texts
 from dgsweep.report.against import Against
 from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.control_section import control_sections
+from dgsweep.report.cost_quality import cost_and_quality, cost_figures
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import Figure, distributions, five_numbers, learning_curves, student_curves, styles
 from dgsweep.report.files import NOTHING_WRITTEN, Written
@@ -24,6 +25,7 @@ from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.network_times import network_rows, network_table
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
+from dgsweep.report.searched import Searched, searched
 from dgsweep.report.statistics_sections import statistics_sections
 from dgsweep.report.totals import (
     budget,
@@ -45,6 +47,7 @@ def render(
     images: bool,
     beside: Against | None = None,
     written: Written = NOTHING_WRITTEN,
+    tried: Searched | None = None,
 ) -> str:
     """The whole page as one HTML document, with a paper's numbers beside where one is given."""
     environment = Environment(
@@ -71,6 +74,8 @@ def render(
         "against": beside,
         "written": written,
         "networks": list(network_rows(network_table(evidence))),
+        "searched": tried if tried is not None else searched(evidence),
+        "cost_figures": _cost_figures(evidence, main),
     }
     return environment.get_template("report.html.j2").render(parts)
 
@@ -83,7 +88,12 @@ def main_panel(found: list[Panel]) -> Panel | None:
 def page_figures(evidence: Evidence, found: list[Panel]) -> list[Figure]:
     """The interactive figures of the page, in its order."""
     parts = _figures(evidence, main_panel(found))
-    return [*parts["boxes"], *(figure for figures in parts["curves"].values() for figure in figures)]
+    curves = (figure for figures in parts["curves"].values() for figure in figures)
+    return [*parts["boxes"], *curves, *_cost_figures(evidence, main_panel(found))]
+
+
+def _cost_figures(evidence: Evidence, main: Panel | None) -> list[Figure]:
+    return cost_figures(cost_and_quality(evidence, main), several_networks=evidence.several_networks)
 
 
 def _totals(evidence: Evidence) -> dict[str, Any]:

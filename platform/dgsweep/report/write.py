@@ -5,13 +5,15 @@ import pandas as pd
 from dgsweep.analysis.reference import read_paper
 from dgsweep.report.against import Against, against
 from dgsweep.report.control_section import control_tables
+from dgsweep.report.cost_quality import cost_and_quality
 from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.figures import Figure
 from dgsweep.report.files import Written
 from dgsweep.report.latex import latex_tables
 from dgsweep.report.network_times import network_table
-from dgsweep.report.page import page_figures, render
+from dgsweep.report.page import main_panel, page_figures, render
 from dgsweep.report.panels import Panel, panels
+from dgsweep.report.searched import Searched, searched, searched_table
 from dgsweep.report.static import matrix_figures, write_svgs
 from dgsweep.report.totals import cost_table
 from dgsweep.storage.files import write_bytes
@@ -40,34 +42,45 @@ def write_report(
     found = panels(evidence)
     compared = against(paper, evidence, found) if paper is not None else None
     folder = place(output) / "report" if to is None else to
-    tables = csv_tables(evidence, found)
+    tried = searched(evidence)
+    tables = csv_tables(evidence, found) | {"searched": searched_table(tried)}
     if compared is not None:
         tables[f"against_{compared.paper.name}"] = compared.table
     for name, table in tables.items():
         write_bytes(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
-    written = _write_for_papers(evidence, found, compared, folder, figures=figures)
+    written = _write_for_papers(evidence, found, compared, tried, folder, figures=figures)
     page = folder / "report.html"
-    write_bytes(page, render(evidence, found, images=images, beside=compared, written=written).encode())
+    text = render(evidence, found, images=images, beside=compared, written=written, tried=tried)
+    write_bytes(page, text.encode())
     return page
 
 
 def _write_for_papers(
-    evidence: Evidence, found: list[Panel], compared: Against | None, folder: AnyPath, *, figures: bool
+    evidence: Evidence,
+    found: list[Panel],
+    compared: Against | None,
+    tried: Searched,
+    folder: AnyPath,
+    *,
+    figures: bool,
 ) -> Written:
     """LaTeX tables, and SVG figures where they are asked for."""
     latex = latex_tables(evidence, found, compared)
     for name, text in latex.items():
         write_bytes(folder / "tables" / f"{name}.tex", text.encode())
-    drawn = _figures(evidence, found, compared) if figures else []
+    drawn = _figures(evidence, found, compared, tried) if figures else []
     missing = write_svgs(drawn, folder / "figures") if drawn else ""
     names = () if missing else tuple((figure.key, figure.title) for figure, _ in drawn)
     return Written(latex=tuple(latex), figures=names, missing=missing)
 
 
-def _figures(evidence: Evidence, found: list[Panel], compared: Against | None) -> list[tuple[Figure, int]]:
+def _figures(
+    evidence: Evidence, found: list[Panel], compared: Against | None, tried: Searched
+) -> list[tuple[Figure, int]]:
     """Every figure of the report, with its number of rows where its height follows them."""
     matrices = matrix_figures(found, evidence.level, several_networks=evidence.several_networks)
     plain = [(figure, 0) for figure in page_figures(evidence, found)]
+    plain += [(figure, 0) for cell in tried.cells for figure in cell.figures]
     return [*matrices, *plain, *(compared.figures if compared is not None else ())]
 
 
@@ -85,6 +98,7 @@ def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame
             "curves": evidence.curves,
             "costs": cost_table(evidence),
             "networks": network_table(evidence),
+            "cost_and_quality": cost_and_quality(evidence, main_panel(found)),
         }
     )
 
