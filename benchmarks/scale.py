@@ -5,12 +5,17 @@
 Process time stands beside wall time, since other work on the machine changes the latter. Figures of one run.
 """
 
+import base64
 import json
 import os
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +130,13 @@ def weak() -> dict[str, Any]:
 
 
 def mlflow() -> dict[str, Any]:
-    """Metrics a second in batches, and what a page of a thousand runs takes to be searched, on SQLite."""
+    """Metrics a second in batches, a search of a thousand runs, and their page in a browser; all on SQLite."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
     with tempfile.TemporaryDirectory() as folder:
-        client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+        store = f"sqlite:///{folder}/mlflow.db"
+        client = MlflowClient(store)
         experiment = client.create_experiment("scale", artifact_location=f"file://{folder}/artifacts")
 
         def fill_runs() -> None:
@@ -142,10 +148,52 @@ def mlflow() -> dict[str, Any]:
 
         _, spent = timed(fill_runs)
         _, searched = timed(lambda: client.search_runs([experiment], max_results=RUNS, order_by=["metrics.`dice/1`"]))
+        shown = _shown_in_browser(store, experiment, Path(folder)) if shutil.which("chromium") else {}
     return {
         "runs": RUNS, "seconds_a_run": spent["wall_s"] / RUNS,
-        "metrics_per_s": RUNS * METRICS_A_RUN * 10 / spent["wall_s"], "search_all_sorted": searched,
+        "metrics_per_s": RUNS * METRICS_A_RUN * 10 / spent["wall_s"], "search_all_sorted": searched, **shown,
     }  # fmt: skip
+
+
+def _shown_in_browser(store: str, experiment: str, folder: Path) -> dict[str, Any]:
+    """Seconds until the experiment's page shows its first runs, opened twice, and until a sorted one does."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "report"))
+    from report_browser import Browser
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen([*command, "--host", "127.0.0.1", "--workers", "2"], stdout=quiet, stderr=quiet)
+    page = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
+    rows = "document.querySelectorAll('[role=row]').length > 10"
+    try:
+        browser = Browser(folder / "profile")
+        _wait_for(port)
+        found = {}
+        for name, url in {"first": page, "again": page, "sorted": f"{page}?orderByKey=metrics.`dice%2F1`"}.items():
+            browser.call("Page.navigate", url="about:blank")
+            begin = time.perf_counter()
+            browser.call("Page.navigate", url=url)
+            browser.wait(rows, seconds=120)
+            found[f"page_{name}_s"] = time.perf_counter() - begin
+        shot = browser.call("Page.captureScreenshot", format="png")["data"]
+        Path("runs/scale_mlflow.png").write_bytes(base64.b64decode(shot))
+        browser.close()
+        return found
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.2)
+    raise TimeoutError("the MLflow server did not start")
 
 
 def _sweep_of_nothing(folder: Path, trials: int, *, sleep_s: float) -> float:
@@ -184,11 +232,11 @@ PARTS: dict[str, Callable[[], Any]] = {"ledger": ledger, "tune": tune, "train": 
 def main(wanted: Sequence[str]) -> None:
     """Run the parts, print them, and add them to runs/scale.json."""
     place = Path("runs/scale.json")
+    place.parent.mkdir(exist_ok=True)
     known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
     for name in wanted or PARTS:
         known[name] = PARTS[name]()
         print(json.dumps({name: known[name]}, indent=2), flush=True)
-    place.parent.mkdir(exist_ok=True)
     place.write_text(json.dumps(known, indent=2), encoding="utf-8")
 
 
