@@ -59,11 +59,12 @@ def _placed_on_ray(
     """Ray is imported here, so that a run with nothing to place, or inline, ends without it."""
     from dgsweep.execution.cluster import ray_session
     from dgsweep.execution.head_watch import head_watched
+    from dgsweep.execution.orphans import orphans_removed
     from dgsweep.execution.ray_executor import run_on_ray
     from dgsweep.execution.ray_trial import RaySchedule
 
     session = ray_session(door.address, verbose=sweep.verbose, allow_open=door.allow_open)
-    with session as nodes, head_watched(sweep.resume_command):
+    with session as nodes, head_watched(sweep.resume_command), orphans_removed():
         resources = resolve_resources(sweep.config.resources, nodes)
         jobs = _ready(sweep, pending, resources)
         schedule = RaySchedule(

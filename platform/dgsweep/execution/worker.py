@@ -29,6 +29,7 @@ from dgsweep.records.atomic import file_sha256
 from dgsweep.records.columns import CASE_COLUMNS, CURVE_COLUMNS
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.provenance import collect
+from dgsweep.records.state import TrialState
 from dgsweep.storage.files import UNANSWERED, exists, make_folder
 from dgsweep.storage.place import AnyPath, place
 from dgsweep.training.checkpoint import FINAL
@@ -53,6 +54,8 @@ def run_trial(job: TrialJob, link: WorkerLink) -> None:
     attempt = Attempt(ledger, spec.trial_id)
     _pin_threads(job.threads)
     os.umask(job.umask)
+    if link.world_size == 1 and ledger.state(spec) is TrialState.DONE:
+        return  # Ray lost what ran beside the worker just when it had finished
     try:
         _require_progress(ledger, spec)
         with (
