@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dgsweep import __version__
@@ -27,6 +27,7 @@ OBJECT_STORE_BYTES = 256 * 2**20
 """Only specs pass through the object store; scans are read from the cache on disk."""
 
 VERSION_TIMEOUT_S = 120.0
+GONE = "gone"
 CONNECT_TIMEOUT_S = 10.0
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
@@ -156,7 +157,7 @@ def require_same_version(nodes: Sequence[Mapping[str, Any]]) -> None:
     problems = Problems()
     for node, answer in zip(living, answers, strict=True):
         found = _answer(answer)
-        if found != __version__:
+        if found not in {__version__, GONE}:
             problems.add(
                 f"node {node['NodeManagerAddress']}",
                 found if " " in found else f"dgsweep {found}",
@@ -186,5 +187,7 @@ def _version_task() -> Any:
 def _answer(answer: Any) -> str:
     try:
         return str(ray.get(answer, timeout=1.0))
+    except TaskUnschedulableError:  # it died after Ray had listed it: nothing will run there
+        return GONE
     except RayError as failure:
         return f"no answer within {VERSION_TIMEOUT_S:.0f} s ({type(failure).__name__})"
