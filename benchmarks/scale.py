@@ -2,6 +2,8 @@
 
     python benchmarks/scale.py [ledger] [tune] [train] [weak] [mlflow]     (all of them: about half an hour)
 
+What is known of earlier runs stays in `runs/scale.json`; with tune, train and mlflow it gives a forecast.
+
 Process time stands beside wall time, since other work on the machine changes the latter. Figures of one run.
 """
 
@@ -226,6 +228,24 @@ def _local_ray(*, cpus: int) -> Any:
     )  # fmt: skip
 
 
+def forecast(known: dict[str, Any]) -> dict[str, Any]:
+    """Share of the time in which so many GPUs train, one trial each, by what was measured here.
+
+    A trial of T seconds holds its GPU for T + o, with o the time of a trial that does nothing; the driver handles one
+    trial after the other and needs s for each, so at most (T + o) / s run at a time: min(1, (T + o) / (N s)) T / (T + o).
+    """
+    o = known["train"]["wall_s_per_trial"] * known["train"]["at_once"]
+    s = known["tune"]["wall_s_per_trial"] + known["mlflow"]["seconds_a_run"]
+    table = {
+        f"{gpus} GPUs": {
+            f"{minutes} min": round(min(1.0, (60 * minutes + o) / (gpus * s)) * 60 * minutes / (60 * minutes + o), 3)
+            for minutes in (1, 5, 20, 60)
+        }
+        for gpus in (8, 64, 256, 1024)
+    }
+    return {"start_s": o, "driver_s_per_trial": s, "trains": table}
+
+
 PARTS: dict[str, Callable[[], Any]] = {"ledger": ledger, "tune": tune, "train": train, "weak": weak, "mlflow": mlflow}
 
 
@@ -237,6 +257,10 @@ def main(wanted: Sequence[str]) -> None:
     for name in wanted or PARTS:
         known[name] = PARTS[name]()
         print(json.dumps({name: known[name]}, indent=2), flush=True)
+        place.write_text(json.dumps(known, indent=2), encoding="utf-8")
+    if {"train", "tune", "mlflow"} <= known.keys():
+        known["forecast"] = forecast(known)
+        print(json.dumps({"forecast": known["forecast"]}, indent=2))
     place.write_text(json.dumps(known, indent=2), encoding="utf-8")
 
 
