@@ -232,7 +232,8 @@ def forecast(known: dict[str, Any]) -> dict[str, Any]:
     """Share of the time in which so many GPUs train, one trial each, by what was measured here.
 
     A trial of T seconds holds its GPU for T + o, with o the time of a trial that does nothing; the driver handles one
-    trial after the other and needs s for each, so at most (T + o) / s run at a time: min(1, (T + o) / (N s)) T / (T + o).
+    trial after the other and needs s for each, so at most (T + o) / s run at a time. Of N GPUs each trains for
+    min(1, (T + o) / (N s)) T / (T + o) of the time.
     """
     o = known["train"]["wall_s_per_trial"] * known["train"]["at_once"]
     s = known["tune"]["wall_s_per_trial"] + known["mlflow"]["seconds_a_run"]
