@@ -40,6 +40,25 @@ assert mine.wait(30)
 print(free_cpus(), remove_orphans(), free_cpus(), remove_orphans())
 """
 
+HOLDS = """
+import ray
+from ray.util import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as In
+from dgsweep.execution.orphans import idle_groups
+
+@ray.remote(num_cpus=1)
+class Worker:
+    pass
+
+ray.init(address="auto", logging_level="ERROR", log_to_driver=False)
+used, idle, waiting = (placement_group([bundle]) for bundle in ({"CPU": 1}, {"CPU": 1}, {"memory": 1}))
+assert all(group.wait(30) for group in (used, idle, waiting))
+worker = Worker.options(scheduling_strategy=In(used)).remote()
+ray.get(worker.__ray_ready__.remote())
+found = idle_groups(ray.get_runtime_context().get_job_id())
+print(found == {idle.id.hex()}, idle_groups("ffffffff"))
+"""
+
 
 def run(code: str, address: str) -> str:
     done = subprocess.run(
@@ -54,3 +73,8 @@ def test_a_placement_group_of_a_dead_job_is_removed_and_those_of_the_living_and_
     with FaultCluster(3) as cluster:
         assert run(LEAVES_A_KEEPER, cluster.address) == "left"
         assert run(LOOKS, cluster.address) == "0.0 1 1.0 0"
+
+
+def test_a_group_of_processors_without_an_actor_is_idle_and_one_of_tune_or_with_an_actor_is_not() -> None:
+    with FaultCluster(2) as cluster:
+        assert run(HOLDS, cluster.address) == "True set()"
