@@ -138,6 +138,7 @@ def test_target_of_a_point_is_the_mean_of_domain_means(rows):
         (["C1/T1W"], "C2/T2W", "center and sequence"),
         (["C1/T1W", "C2/T1W"], "C2/T2W", "cross-sequence"),
         (["C1/T1W", "C2/T2W"], "C2/T1W", ""),
+        ([""], "C2/T1W", ""),  # zero-shot: no source
     ],
 )
 def test_a_shift_is_named_by_what_no_source_has(sources, target, kind):

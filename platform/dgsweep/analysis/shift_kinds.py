@@ -51,7 +51,12 @@ def factors_of(plan: Plan | None) -> list[str]:
 
 
 def kind_of(sources: Sequence[str], target: str, factors: Sequence[str]) -> str:
-    """One of KINDS, or '' for a target that is new in neither; domain names hold the values of `factors`."""
+    """One of KINDS, or '' for a target that is new in neither; domain names hold the values of `factors`.
+
+    A zero-shot model has no source, named '', so nothing is a shift to it.
+    """
+    if not any(sources):
+        return ""
     new = {}
     for factor in ("center", "sequence"):
         place = list(factors).index(factor)
