@@ -50,19 +50,8 @@ def _ceiling_trials(plan: Plan) -> list[TrialSpec]:
     control = [spec for spec in plan.trials if spec.panel == "control" and spec.setting.variant == CEILING]
     known = {spec.sources for spec in control}
     targets = {name for spec in plan.compared for name in spec.targets if name not in spec.sources}
-    own = [
-        spec
-        for spec in plan.compared
-        if spec.method == BASELINE and not spec.setting.label() and spec.trial == 0 and spec.phase == "train"
-    ]
-    return [
-        *control,
-        *(one for one in own if one.sources not in known and set(one.sources) <= targets and _single(one)),
-    ]
-
-
-def _single(spec: TrialSpec) -> bool:
-    return len(spec.sources) == 1
+    own = [spec for spec in plan.compared if spec.is_plain_baseline and len(spec.sources) == 1]
+    return [*control, *(one for one in own if one.sources not in known and set(one.sources) <= targets)]
 
 
 def _of(cases: pd.DataFrame, specs: Sequence[TrialSpec]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from dgsweep.analysis.frames import annotate, case_values, with_targets
-from dgsweep.analysis.statistics import Bootstrap, Floats, interval_of, resampled_means
+from dgsweep.analysis.statistics import Bootstrap, Floats, interval_of, mean_of_known, resampled_means
 from dgsweep.analysis.tables import DEFAULT
 from dgsweep.plan.trial import Plan
 
@@ -144,11 +144,7 @@ def _drawn_ranks(blocks: list[pd.DataFrame], arms: list[str], patients: int, boo
             for part in own
         ]
         ranks.append(stats.rankdata(-_rounded(np.stack(means, axis=1)), axis=1, nan_policy="propagate"))
-    stacked = np.stack(ranks, axis=0)
-    known = np.isfinite(stacked)
-    sums = np.where(known, stacked, 0.0).sum(axis=0)
-    counts = known.sum(axis=0)
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return mean_of_known(np.stack(ranks, axis=0))
 
 
 def _rounded(means: Floats) -> Floats:

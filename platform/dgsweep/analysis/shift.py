@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from dgsweep.analysis.frames import Level, annotate, case_values, over_repeats, with_targets
-from dgsweep.analysis.statistics import Bootstrap, Floats, interval_of, resampled_means
+from dgsweep.analysis.statistics import Bootstrap, Floats, interval_of, mean_of_known, resampled_means
 from dgsweep.analysis.tables import DEFAULT
 from dgsweep.analysis.verdict import FEWEST_PATIENTS
 from dgsweep.plan.trial import Plan
@@ -163,11 +163,7 @@ def _drawn_point(own: pd.DataFrame, people: pd.Index, bootstrap: Bootstrap | Non
             return np.array([values[rows].mean()])
         return resampled_means(values[rows], codes[rows], len(people), bootstrap)
 
-    means = np.stack([mean(rows) for rows in targets])
-    known = np.isfinite(means)
-    counts = known.sum(axis=0)
-    sums = np.where(known, means, 0.0).sum(axis=0)
-    return mean(home), np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return mean(home), mean_of_known(np.stack([mean(rows) for rows in targets]))
 
 
 def _correlated(flat: Floats, x: Floats, y: Floats, bootstrap: Bootstrap, patients: int) -> dict[str, float]:

@@ -143,6 +143,13 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
+def mean_of_known(values: Floats) -> Floats:
+    """Mean along the first axis without the NaNs; NaN where there is nothing else."""
+    known = np.isfinite(values)
+    sums, counts = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
 def finite(values: ArrayLike, patients: Sequence[str]) -> tuple[Floats, NDArray[np.object_]]:
     """Values that are numbers, with their patients; both (n,)."""
     numbers = np.asarray(values, dtype=np.float64)

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from dgsweep.cli.options import Json
 from dgsweep.cli.show import print_json, print_table
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 COLUMNS = ["method", "trained_on", "target", "metric", "value", "sd", "unit", "source", "note"]
 
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from dgsweep.cli.options import Json
 from dgsweep.cli.show import print_json, print_table
 from dgsweep.config.declaration import Hyperparameter
 
 methods = typer.Typer(help="Domain-generalization methods.", no_args_is_help=True)
 networks = typer.Typer(help="Backbones.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
 @methods.command("list")

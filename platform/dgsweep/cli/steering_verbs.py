@@ -7,17 +7,9 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from dgsweep.cli.options import Address, AllowOpen, Executor, Json, Overrides, RunFolder, SweepFile
 from dgsweep.cli.show import as_table, print_json, print_table, stdout
-from dgsweep.cli.sweep_verbs import (
-    Address,
-    AllowOpen,
-    Executor,
-    Json,
-    Overrides,
-    RunFolder,
-    SweepFile,
-    run_and_print,
-)
+from dgsweep.cli.sweep_verbs import run_and_print
 
 STATE_COLUMNS = ["name", "network", "state", "step", "steps", "scored", "to_score", "heartbeat_s", "cause", "trial_id"]
 COST_COLUMNS = ["state", "trials", "attempts", "wall_h", "gpu_hours", "core_hours", "steps", "forward_passes"]

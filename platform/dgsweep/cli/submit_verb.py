@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dgsweep.cli.options import Json, Overrides, SweepFile
 from dgsweep.cli.show import print_json
-from dgsweep.cli.sweep_verbs import Json, Overrides, SweepFile
 
 
 def submit(  # noqa: PLR0913, PLR0917 - the options of the verb

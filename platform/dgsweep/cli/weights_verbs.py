@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dgsweep.cli.options import Json
 from dgsweep.cli.show import print_json, print_table, stderr
 from dgsweep.errors import Problems, WeightsError
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from dgsweep.method.promptable.record import WeightsRecord
 
 app = typer.Typer(help="Checkpoints of foundation models (SAM, MedSAM, SAM 2, MedSAM2).", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
 @app.command()

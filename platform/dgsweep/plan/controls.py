@@ -92,7 +92,7 @@ def _ceiling_rows(ground: Ground, planned: Sequence[TrialSpec], notes: list[str]
     protocol = ground.config.protocol
     targets = {name for row in ground.rows for name in row.split.targets if name not in row.split.sources}
     for name in sorted(targets):
-        if any(_is_plain_cell(trial, name) for trial in planned):
+        if any(trial.is_plain_baseline and trial.sources == (name,) for trial in planned):
             notes.append(f"controls: the cell of {BASELINE} on {name} is its ceiling, and is not trained twice")
             continue
         pool = target_patients([case for case in ground.domains[name] if case.labelled])
@@ -106,11 +106,6 @@ def _ceiling_rows(ground: Ground, planned: Sequence[TrialSpec], notes: list[str]
                 yield SourceRow(split=split, fold=fold, label_ratio=1.0, cases=cases)
             else:
                 notes.append(f"controls: {name} has no patient to train on, or none to test on, in fold {fold}")
-
-
-def _is_plain_cell(trial: TrialSpec, domain: str) -> bool:
-    plain = trial.panel == "main" and trial.method == BASELINE and not trial.setting.label() and trial.trial == 0
-    return plain and trial.sources == (domain,)
 
 
 def _shuffled_rows(ground: Ground, notes: list[str]) -> Iterator[SourceRow]:

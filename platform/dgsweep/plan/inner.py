@@ -1,7 +1,7 @@
 """Inner cells of leave-one-domain-out selection: each source domain left out of training once, and scored on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dgsweep.errors import Problems
 from dgsweep.plan.controls import Ground
@@ -15,16 +15,6 @@ from dgsweep.plan.rows import SourceRow
 from dgsweep.plan.trial import INNER_RULE, TrialSpec
 
 WHERE = f"selection ({INNER_RULE})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Inner:
-    """Sources without the domains that are held out, for one method and network."""
-
-    row: SourceRow
-    method: MethodEntry
-    network: NetworkEntry
-    held: tuple[str, ...]
 
 
 def inner_trials(
@@ -42,15 +32,7 @@ def inner_trials(
     _check_search(ground, problems)
     cells = {_key(trial) for trial in planned if trial.phase == "train"}
     found = list[TrialSpec]()
-    for inner in _cells(ground, entries, cells, problems):
-        group = Group(
-            config=ground.config,
-            labels=ground.labels,
-            row=inner.row,
-            method=inner.method,
-            network=inner.network,
-            side="inner",
-        )
+    for group in _groups(ground, entries, cells, problems):
         found += list(group_trials(group, {}))
     if not found and not problems:
         notes.append(f"{WHERE}: every cell has one trial, so there is nothing to choose and no inner cell is needed")
@@ -67,9 +49,11 @@ def _key(trial: TrialSpec) -> tuple[object, ...]:
     return trial.method, trial.setting.variant, trial.network, trial.sources, trial.fold, trial.setting.label_ratio
 
 
-def _cells(
+def _groups(
     ground: Ground, entries: Sequence[MethodEntry], cells: set[tuple[object, ...]], problems: Problems
-) -> Iterator[_Inner]:
+) -> Iterator[Group]:
+    """Sources without the domains that are held out, for each method and network."""
+    config, labels = ground.config, ground.labels
     for network in ground.networks:
         for entry in entries:
             if not entry.declaration.requires.trainable:
@@ -78,7 +62,7 @@ def _cells(
             for (sources, fold, ratio), names in held.items():
                 row = _row(ground, sources, (fold, ratio), sorted(names), entry)
                 if _carries(ground, row, entry, network, sorted(names), problems):
-                    yield _Inner(row=row, method=entry, network=network, held=tuple(sorted(names)))
+                    yield Group(config=config, labels=labels, row=row, method=entry, network=network, side="inner")
 
 
 def _held_out(

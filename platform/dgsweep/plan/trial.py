@@ -130,6 +130,11 @@ class TrialSpec:
         """Its name and its network, which sweeps of several networks need."""
         return f"{self.name} | {self.network}"
 
+    @property
+    def is_plain_baseline(self) -> bool:
+        """Whether it is trial 0 of the baseline without any setting, among the methods."""
+        return self.panel == "main" and self.method == BASELINE and not self.setting.label() and self.trial == 0
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `TrialSpec.from_json` reads them back."""
         # `vars`, not `asdict`, which copies all it finds, one by one: a sweep has thousands of these

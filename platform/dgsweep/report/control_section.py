@@ -1,5 +1,7 @@
 """Controls beside the methods, for the page."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from dgsweep.analysis.controls import chosen_cases, control_table
@@ -25,8 +27,8 @@ def control_tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
     return {"controls": control_table(evidence.cases, evidence.plan, chosen, bootstrap=evidence.bootstrap)}
 
 
-def control_sections(evidence: Evidence) -> list[Section]:
-    """The section, where the sweep asks for controls."""
+def control_sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
+    """The section, where `tables` (CSV name -> table) hold what `control_tables` found."""
     return [
         Section(
             key="controls",
@@ -38,7 +40,7 @@ def control_sections(evidence: Evidence) -> list[Section]:
             ),
             nothing="No control has been scored yet.",
         )
-        for found in control_tables(evidence).values()
+        for found in present(tables.get("controls"))
     ]
 
 

@@ -16,21 +16,20 @@ from dgsweep.report import texts
 from dgsweep.report.against import Against
 from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.control_section import control_sections
-from dgsweep.report.cost_quality import cost_and_quality, cost_figures
+from dgsweep.report.cost_quality import cost_figures
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import Figure, distributions, five_numbers, learning_curves, student_curves, styles
 from dgsweep.report.files import NOTHING_WRITTEN, Written
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
-from dgsweep.report.network_times import network_rows, network_table
+from dgsweep.report.network_times import network_rows
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
-from dgsweep.report.searched import Searched, searched
+from dgsweep.report.searched import Searched
 from dgsweep.report.statistics_sections import statistics_sections
 from dgsweep.report.totals import (
     budget,
     cost_rows,
-    cost_table,
     idle_methods,
     in_parts,
     is_finished,
@@ -47,9 +46,13 @@ def render(
     images: bool,
     beside: Against | None = None,
     written: Written = NOTHING_WRITTEN,
-    tried: Searched | None = None,
+    tried: Searched,
+    tables: Mapping[str, pd.DataFrame],
 ) -> str:
-    """The whole page as one HTML document, with a paper's numbers beside where one is given."""
+    """The whole page as one HTML document, with a paper's numbers beside where one is given.
+
+    `tables` are those of `csv_tables`: what the page shows of them is not computed again.
+    """
     environment = Environment(
         loader=PackageLoader("dgsweep.report", "templates"),
         autoescape=True,
@@ -58,12 +61,12 @@ def render(
     )
     main = main_panel(found)
     parts = {
-        **_totals(evidence),
+        **_totals(evidence, tables),
         **_figures(evidence, main),
         **_pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
-        "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(evidence)],
+        "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(tables)],
         "other_statistics": [(one.title, statistics_sections(one, evidence)) for one in found if one is not main],
         "statistic_tables": list(found[0].statistics) if found else [],
         "others": [_panel_view(panel, evidence) for panel in found if panel is not main],
@@ -73,9 +76,9 @@ def render(
         "provenance": _provenance(evidence),
         "against": beside,
         "written": written,
-        "networks": list(network_rows(network_table(evidence))),
-        "searched": tried if tried is not None else searched(evidence),
-        "cost_figures": _cost_figures(evidence, main),
+        "networks": list(network_rows(tables["networks"])),
+        "searched": tried,
+        "cost_figures": _cost_figures(evidence, tables),
     }
     return environment.get_template("report.html.j2").render(parts)
 
@@ -85,18 +88,18 @@ def main_panel(found: list[Panel]) -> Panel | None:
     return next((panel for panel in found if panel.name == "main"), None)
 
 
-def page_figures(evidence: Evidence, found: list[Panel]) -> list[Figure]:
+def page_figures(evidence: Evidence, found: list[Panel], tables: Mapping[str, pd.DataFrame]) -> list[Figure]:
     """The interactive figures of the page, in its order."""
     parts = _figures(evidence, main_panel(found))
     curves = (figure for figures in parts["curves"].values() for figure in figures)
-    return [*parts["boxes"], *curves, *_cost_figures(evidence, main_panel(found))]
+    return [*parts["boxes"], *curves, *_cost_figures(evidence, tables)]
 
 
-def _cost_figures(evidence: Evidence, main: Panel | None) -> list[Figure]:
-    return cost_figures(cost_and_quality(evidence, main), several_networks=evidence.several_networks)
+def _cost_figures(evidence: Evidence, tables: Mapping[str, pd.DataFrame]) -> list[Figure]:
+    return cost_figures(tables["cost_and_quality"], several_networks=evidence.several_networks)
 
 
-def _totals(evidence: Evidence) -> dict[str, Any]:
+def _totals(evidence: Evidence, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     equal, sentence = budget(evidence.plan)
     states = evidence.states
     done = set(states.loc[states["state"] == "done", "trial_id"])
@@ -111,7 +114,7 @@ def _totals(evidence: Evidence) -> dict[str, Any]:
         "budget_equal": equal,
         "budget": sentence,
         "unfinished_searches": unfinished_searches(evidence.plan, ended),
-        "costs": list(cost_rows(cost_table(evidence))),
+        "costs": list(cost_rows(tables["costs"])),
         "idle": idle_methods(evidence),
         "in_parts": in_parts(evidence),
         "failures": states[states["state"] == "failed"].to_dict("records"),

@@ -114,9 +114,10 @@ def cost_table(evidence: Evidence) -> pd.DataFrame:
 
     The number of trials and the sum of their time count pruned trials too; `pruned` says how many those are.
     """
+    arms = evidence.states.set_index("trial_id")["arm"]
     rows = [
         {
-            "arm": evidence.states.set_index("trial_id").at[trial_id, "arm"],
+            "arm": arms.at[trial_id],
             "network": evidence.specs[trial_id].network,
             "steps": _steps(found, evidence, trial_id),
             "wall_s": _real(found.get("train_wall_s", found.get("wall_s"))),

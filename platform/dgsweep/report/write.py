@@ -1,5 +1,7 @@
 """Write the report: one page that opens anywhere without a network; its tables and figures as files beside it."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from dgsweep.analysis.reference import read_paper
@@ -48,38 +50,33 @@ def write_report(
         tables[f"against_{compared.paper.name}"] = compared.table
     for name, table in tables.items():
         write_bytes(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
-    written = _write_for_papers(evidence, found, compared, tried, folder, figures=figures)
+    drawn = _figures(evidence, found, compared, tried, tables) if figures else []
+    written = _write_for_papers(latex_tables(evidence, found, compared), drawn, folder)
     page = folder / "report.html"
-    text = render(evidence, found, images=images, beside=compared, written=written, tried=tried)
+    text = render(evidence, found, images=images, beside=compared, written=written, tried=tried, tables=tables)
     write_bytes(page, text.encode())
     return page
 
 
-def _write_for_papers(
-    evidence: Evidence,
-    found: list[Panel],
-    compared: Against | None,
-    tried: Searched,
-    folder: AnyPath,
-    *,
-    figures: bool,
-) -> Written:
-    """LaTeX tables, and SVG figures where they are asked for."""
-    latex = latex_tables(evidence, found, compared)
+def _write_for_papers(latex: Mapping[str, str], drawn: list[tuple[Figure, int]], folder: AnyPath) -> Written:
+    """LaTeX tables, and the figures that were asked for as SVG."""
     for name, text in latex.items():
         write_bytes(folder / "tables" / f"{name}.tex", text.encode())
-    drawn = _figures(evidence, found, compared, tried) if figures else []
     missing = write_svgs(drawn, folder / "figures") if drawn else ""
     names = () if missing else tuple((figure.key, figure.title) for figure, _ in drawn)
     return Written(latex=tuple(latex), figures=names, missing=missing)
 
 
 def _figures(
-    evidence: Evidence, found: list[Panel], compared: Against | None, tried: Searched
+    evidence: Evidence,
+    found: list[Panel],
+    compared: Against | None,
+    tried: Searched,
+    tables: Mapping[str, pd.DataFrame],
 ) -> list[tuple[Figure, int]]:
     """Every figure of the report, with its number of rows where its height follows them."""
     matrices = matrix_figures(found, evidence.level, several_networks=evidence.several_networks)
-    plain = [(figure, 0) for figure in page_figures(evidence, found)]
+    plain = [(figure, 0) for figure in page_figures(evidence, found, tables)]
     plain += [(figure, 0) for cell in tried.cells for figure in cell.figures]
     return [*matrices, *plain, *(compared.figures if compared is not None else ())]
 
