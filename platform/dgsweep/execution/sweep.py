@@ -26,6 +26,7 @@ from dgsweep.execution.search import Search
 from dgsweep.execution.tracker import SweepTracker
 from dgsweep.execution.watch import Ending, SweepWatch
 from dgsweep.plan.trial import Plan, TrialSpec
+from dgsweep.records.atomic import file_sha256
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
 from dgsweep.storage.place import place
@@ -87,6 +88,8 @@ def _run(sweep: RunningSweep, notice: Notice, *, executor: Executor, door: Door)
     _require_fitting_starts(pending)
     view = MlflowView(tracking.uri, tracking.experiment or sweep.config.name, ledger.output)
     reused = len(sweep.asked) - sum(1 for spec in pending if spec.phase != "pretrain")
+    if not pending and not sweep.to_propose and view.is_complete(_state(ledger)):
+        return SweepOutcome(done=0, reused=reused, failed=(), wall_s=time.monotonic() - sweep.started_s)
     total = len(pending) + reused + sweep.to_propose
     progress = SweepProgress(sweep.console, total=total, reused=reused, heartbeat=ledger.progress)
     tracker = SweepTracker(pending, ledger=ledger, search=sweep.search, view=view, progress=progress, watch=sweep.watch)
@@ -134,15 +137,21 @@ def _require_fitting_starts(pending: Sequence[TrialSpec]) -> None:
 def _recorded(sweep: RunningSweep, view: MlflowView) -> Iterator[None]:
     """Keep the sweep's parent run in MLflow: open before the first trial, brought to the ledger's state at the end."""
     view.start(sweep.plan)
-    status = "KILLED"
+    status, synced = "KILLED", False
     try:
         yield
         if sweep.plan.searches:  # plan.json has grown since
             view.start(sweep.plan)
-        view.sync(sweep.plan, sweep.ledger, _selected(sweep))
+        synced = view.sync(sweep.plan, sweep.ledger, _selected(sweep))
         status = "FAILED" if sweep.to_propose or sweep.pending() else "FINISHED"
     finally:
-        view.finish(status)
+        if view.finish(status) and synced and status == "FINISHED":
+            view.complete(_state(sweep.ledger))
+
+
+def _state(ledger: Ledger) -> str:
+    """What MLflow shows of a ledger whose trials are all done changes only with its plan."""
+    return file_sha256(ledger.files.plan)
 
 
 def _selected(sweep: RunningSweep) -> Mapping[str, Mapping[str, str]]:

@@ -64,6 +64,17 @@ class RunBody:
     """Artifact name -> content."""
 
 
+def run_status(uri: str, run_id: str) -> str:
+    """RUNNING, FINISHED, FAILED or KILLED; '' when it was deleted.
+
+    Raises one of OUTAGES when there never was such a run, or the store cannot be reached.
+    """
+    use_password_file()
+    with _created_once(uri):
+        found = MlflowClient(uri).get_run(run_id).info
+    return str(found.status) if found.lifecycle_stage == "active" else ""
+
+
 class MlflowStore:
     """Runs of one sweep in one experiment, each found again by its key."""
 

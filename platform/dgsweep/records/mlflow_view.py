@@ -11,10 +11,10 @@ from typing import Any
 from dgsweep.config.secrets import without_password
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records import mlflow_pages as pages
-from dgsweep.records.atomic import RecordError, write_json
+from dgsweep.records.atomic import RecordError, read_json, write_json
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_names import live_name
-from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote
+from dgsweep.records.mlflow_store import OUTAGES, MlflowStore, is_remote, run_status
 from dgsweep.storage.place import AnyPath
 
 RETRY_AFTER_S, RETRY_AFTER_AT_MOST_S = 60.0, 900.0
@@ -45,13 +45,34 @@ class MlflowView:
         self._retry_at_s = 0.0
         self._retry_after_s = RETRY_AFTER_S
         self._warned = False
+        self._refused = False
         self._points: dict[str, list[tuple[str, int, float, int]]] = {}
         self._flushed_at_s = time.monotonic()
         self._remembered: dict[str, Any] = {}
 
+    def is_complete(self, state: str) -> bool:
+        """Whether an earlier driver left MLflow in this state of the ledger (`complete`), and its run is still there.
+
+        Reads one run and not thousands, so that a sweep with nothing to do ends at once.
+        """
+        noted = read_json(self._ledger.files.mlflow) or {}
+        wanted = {"complete": state, "uri": self._address, "experiment": self._experiment}
+        try:
+            return noted == {**noted, **wanted} and run_status(self._uri, noted["parent"]) == "FINISHED"
+        except OUTAGES:
+            return False
+
+    def complete(self, state: str) -> None:
+        """Note after `sync` and `finish` which state of the ledger MLflow shows, unless it refused a part."""
+        if not self._refused:
+            write_json(self._ledger.files.mlflow, {**self._remembered, "complete": state})
+
     def start(self, plan: Plan) -> None:
         """Open the sweep's run, making database and experiment if needed, or going on with an earlier one."""
         self._sweep = plan.sweep
+        noted = read_json(self._ledger.files.mlflow) or {}
+        if noted.pop("complete", None):  # whatever MLflow answers from here on
+            write_json(self._ledger.files.mlflow, noted)
         self._attempt(lambda store: pages.show_sweep(store, plan, self._ledger))
 
     def trial_started(self, spec: TrialSpec) -> None:
@@ -101,8 +122,11 @@ class MlflowView:
 
         self._attempt(copied)
 
-    def finish(self, status: str) -> None:
-        """End the sweep's run (FINISHED, FAILED or KILLED) and every trial's run that still shows as running."""
+    def finish(self, status: str) -> bool:
+        """End the sweep's run (FINISHED, FAILED or KILLED) and every trial's run that still shows as running.
+
+        False when MLflow could not be reached.
+        """
 
         def finished(store: MlflowStore) -> None:
             self._flush(store)
@@ -112,7 +136,7 @@ class MlflowView:
                     store.set_status(key, "KILLED")
             store.set_status(pages.SWEEP, status)
 
-        self._attempt(finished)
+        return self._attempt(finished)
 
     def sync(self, plan: Plan, ledger: Ledger, selected: Selected) -> bool:
         """Bring MLflow to the state of the ledger: whatever is missing or out of date is written, nothing twice.
@@ -151,6 +175,7 @@ class MlflowView:
         store, self._store = self._store, None
         if store is not None and _answers(store):
             _LOG.warning("MLflow at %s refused a request: %s", self._address, _first_line(error))
+            self._refused = True
             return True
         self._retry_at_s = time.monotonic() + self._retry_after_s
         self._retry_after_s = min(2 * self._retry_after_s, RETRY_AFTER_AT_MOST_S)
