@@ -156,15 +156,16 @@ class Round:
             time.sleep(0.2)
             if self.driver.poll() is not None:
                 return
-        steps = self.last_steps()
+        steps, at = self.last_steps(), time.time()
         killed = self.hit(kind, cluster)
         while not killed and self.driver.poll() is None:
             time.sleep(0.2)
+            steps, at = self.last_steps(), time.time()
             killed = self.hit(kind, cluster)
         if killed:
             self.chaos.kills.append(
                 {"number": len(self.chaos.kills) + 1, "round": self.number, "kind": kind, "pids": killed,
-                 "time": time.time(), "done": len(self.seen), "steps": steps}
+                 "time": at, "done": len(self.seen), "steps": steps}
             )  # fmt: skip
             self.chaos.save()
             last = self.chaos.kills[-1]
