@@ -50,9 +50,11 @@ def started(sweep: FaultSweep) -> subprocess.Popen[str]:
     return driver
 
 
-@pytest.mark.parametrize("damage", [cut, change])
+@pytest.mark.parametrize(
+    ("damage", "told"), [(cut, "it is cut or damaged"), (change, "was changed since the plan was made")]
+)
 def test_a_target_that_changes_while_trials_run_is_named_and_only_scored_again(
-    tmp_path: Path, own_manifest: Path, undisturbed: pd.DataFrame, damage
+    tmp_path: Path, own_manifest: Path, undisturbed: pd.DataFrame, damage, told
 ) -> None:
     sweep = FaultSweep(folder=tmp_path / "s", manifest=own_manifest)
     driver = started(sweep)
@@ -60,7 +62,8 @@ def test_a_target_that_changes_while_trials_run_is_named_and_only_scored_again(
     kept = label.read_bytes()
     damage(label)
     assert driver.wait(300) == 1
-    assert "was changed since the plan was made" in sweep.log()
+    causes = [sweep.ledger.failure(spec.trial_id)["cause"] for spec in sweep.ledger.read_plan().trials]
+    assert all(label.name in cause and told in cause for cause in causes), causes
     assert "Traceback" not in sweep.log()
     label.write_bytes(kept)
     steps = len(sweep.logged_steps())
