@@ -23,8 +23,8 @@ from dgsweep.report.files import NOTHING_WRITTEN, Written
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.network_times import network_rows
-from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
+from dgsweep.report.pictures_section import pictures
 from dgsweep.report.searched import Searched
 from dgsweep.report.statistics_sections import statistics_sections
 from dgsweep.report.totals import (
@@ -63,7 +63,7 @@ def render(
     parts = {
         **_totals(evidence, tables),
         **_figures(evidence, main),
-        **_pictures(evidence, main, images=images),
+        "pictures": pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
         "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(tables)],
@@ -149,19 +149,6 @@ def _with_network(rows: pd.DataFrame, several: bool) -> pd.DataFrame:
     """Rows whose `arm` tells networks apart, so that no figure or quartile pools them."""
     names = zip(rows["arm"].astype(str), rows["network"].astype(str), strict=True)
     return rows.assign(arm=[texts.method_name(arm, network, several_networks=several) for arm, network in names])
-
-
-def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[str, Any]:
-    if not images:
-        return {"pictures": {}, "pictures_note": "Left out on request: this page holds no picture of a patient."}
-    if main is None:
-        return {"pictures": {}, "pictures_note": "No case has been scored yet."}
-    rows = main.rows[main.rows["role"].isin(["in_domain", "target"])]
-    drawn, note = overlays(rows, evidence)
-    by_domain: dict[str, list[Any]] = {}
-    for picture in drawn:
-        by_domain.setdefault(picture.domain, []).append(picture)
-    return {"pictures": by_domain, "pictures_note": note}
 
 
 def _answer(panel: Panel, evidence: Evidence) -> Answer:
