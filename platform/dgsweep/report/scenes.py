@@ -63,9 +63,7 @@ def scene(
         sides = [side * factor for side, factor in zip(spacing_mm, factors, strict=True)]
         found = Scene(
             image=_nifti(_coarser(grey, factors).round(), sides),
-            masks=_nifti(
-                sum(bit * (_coarser(mask, factors) >= 0.5) for bit, mask in zip((1, 2), masks, strict=True)), sides
-            ),
+            masks=_nifti(1 * (_coarser(masks[0], factors) >= 0.5) + 2 * (_coarser(masks[1], factors) >= 0.5), sides),
             said=_said(sides, spacing_mm),
         )
         if found.bytes <= most_bytes or max(np.array(grey.shape) / factors) <= 1:
