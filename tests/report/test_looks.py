@@ -22,7 +22,7 @@ def test_a_method_keeps_its_colour_with_every_network_and_others_have_another(tm
 def test_erm_has_the_first_colour_whatever_its_neighbours_are_called(tmp_path):
     write_sweep(tmp_path, Sweep(methods=("aug", "erm"), patients=2, seeds=(0,), finished=0))
     found = looks(read_evidence(tmp_path))
-    assert list(found)[0] == "erm"
+    assert next(iter(found)) == "erm"
 
 
 def test_volumes_use_the_method_s_colour_and_ranks_are_as_high_as_their_methods(full):

@@ -4,7 +4,7 @@ import base64
 import gzip
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,20 @@ def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence, most_bytes: i
         f"{what} kept: Dice {number(float(row['dice']), 2)}, rank {row['rank']} of {row['of']}, "
         f"case {row['case_id']}, trained on {row['source_set']}{' (in-domain)' if row['is_home'] else ''}"
     )
-    own = {name: str(row[name]) for name in ("arm", "network", "source_set", "domain")}
-    name = method_name(own["arm"], own["network"], several_networks=evidence.several_networks)
+    arm, network = str(row["arm"]), str(row["network"])
+    empty = Overlay(
+        name=method_name(arm, network, several_networks=evidence.several_networks),
+        arm=arm,
+        network=network,
+        source_set=str(row["source_set"]),
+        domain=str(row["domain"]),
+        caption=caption,
+    )
     try:
         voxels = _voxels(row, evidence)
-        return Overlay(name=name, caption=caption, **own, uri=draw(*voxels), scene=scene(*voxels, most_bytes))
+        return replace(empty, uri=draw(*voxels), scene=scene(*voxels, most_bytes))
     except Exception as error:  # noqa: BLE001 - whatever one scan does, it must not take the whole page down
-        return Overlay(name=name, caption=caption, **own, problem=f"not drawn: {error or type(error).__name__}")
+        return replace(empty, problem=f"not drawn: {error or type(error).__name__}")
 
 
 def _voxels(row: "pd.Series[str]", evidence: Evidence) -> tuple[Array, Mask, Mask, tuple[float, float, float]]:
