@@ -1,7 +1,6 @@
 """Interactive figures. Colours are Okabe and Ito's (2008), and a marker or dash says the same as each colour."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -26,6 +25,8 @@ class Figure:
     title: str
     description: str
     json: str
+    rows: int = 0
+    """Rows of its vertical axis where its height follows them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,6 @@ class Style:
 
 _PARTS = tuple(Style(colour=PALETTE[i], marker=MARKERS[i], dash=DASHES[i]) for i in (2, 0, 5))
 """Teacher, student, weight."""
-
-
-def styles(arms: Sequence[str]) -> dict[str, Style]:
-    """One style per method, in order, the same in every figure."""
-    return {
-        arm: Style(colour=PALETTE[i % len(PALETTE)], marker=MARKERS[i % len(MARKERS)], dash=DASHES[i % len(DASHES)])
-        for i, arm in enumerate(arms)
-    }
 
 
 def distributions(values: pd.DataFrame, looks: dict[str, Style]) -> list[Figure]:

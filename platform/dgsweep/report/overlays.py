@@ -1,10 +1,10 @@
-"""Best, median and worst case per method and domain: three slices through the reference, both outlines on the image."""
+"""Best, median and worst case per method and domain: three slices with both outlines, and a volume to turn."""
 
 import base64
 import gzip
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dgsweep.report.evidence import Evidence
+from dgsweep.report.scenes import Scene, scene, share
 from dgsweep.report.texts import method_name, number
 from dgsweep.storage.files import exists, read_bytes
 from dgsweep.storage.place import AnyPath, place
@@ -28,16 +29,22 @@ MARGIN_MM = 45.0
 """What is shown around the reference on each side."""
 
 Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overlay:
-    """One picture, or why there is none. `uri` is a PNG data URI."""
+    """One picture, or why there is none. `uri` is a PNG data URI, `scene` the same case for the 3D view."""
 
+    name: str
+    """Of the method, with its network where there are several."""
     arm: str
+    network: str
+    source_set: str
     domain: str
     caption: str
     uri: str = ""
+    scene: Scene | None = None
     problem: str = ""
 
 
@@ -54,7 +61,8 @@ def overlays(rows: pd.DataFrame, evidence: Evidence) -> tuple[list[Overlay], str
     if not wanted:
         return [], _nothing_kept(evidence)
     note = f"Only the first {MOST} of {len(wanted)} pictures are shown." if len(wanted) > MOST else ""
-    return [_overlay(row, what, evidence) for what, row in wanted[:MOST]], note
+    shown = wanted[:MOST]
+    return [_overlay(row, what, evidence, share(len(shown))) for what, row in shown], note
 
 
 def _nothing_kept(evidence: Evidence) -> str:
@@ -93,20 +101,29 @@ def _extremes(cases: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
                 yield what, part.iloc[picks[what]]
 
 
-def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence) -> Overlay:
+def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence, most_bytes: int) -> Overlay:
     caption = (
         f"{what} kept: Dice {number(float(row['dice']), 2)}, rank {row['rank']} of {row['of']}, "
         f"case {row['case_id']}, trained on {row['source_set']}{' (in-domain)' if row['is_home'] else ''}"
     )
-    arm = method_name(str(row["arm"]), str(row["network"]), several_networks=evidence.several_networks)
-    place = {"arm": arm, "domain": str(row["domain"]), "caption": caption}
+    arm, network = str(row["arm"]), str(row["network"])
+    empty = Overlay(
+        name=method_name(arm, network, several_networks=evidence.several_networks),
+        arm=arm,
+        network=network,
+        source_set=str(row["source_set"]),
+        domain=str(row["domain"]),
+        caption=caption,
+    )
     try:
-        return Overlay(**place, uri=_picture(row, evidence))
+        voxels = _voxels(row, evidence)
+        return replace(empty, uri=draw(*voxels), scene=scene(*voxels, most_bytes))
     except Exception as error:  # noqa: BLE001 - whatever one scan does, it must not take the whole page down
-        return Overlay(**place, problem=f"not drawn: {error or type(error).__name__}")
+        return replace(empty, problem=f"not drawn: {error or type(error).__name__}")
 
 
-def _picture(row: "pd.Series[str]", evidence: Evidence) -> str:
+def _voxels(row: "pd.Series[str]", evidence: Evidence) -> tuple[Array, Mask, Mask, tuple[float, float, float]]:
+    """Image, reference, prediction and the size of a voxel."""
     files = evidence.files.get(str(row["case_id"]), {})
     # A domain may number its structures in its own way; older lists of scans do not say so.
     known = evidence.specs[str(row["trial_id"])].preprocessing.labels
@@ -116,7 +133,7 @@ def _picture(row: "pd.Series[str]", evidence: Evidence) -> str:
     mask, _ = _read(place(str(row["path"])))
     if not image.shape == label.shape == mask.shape:
         raise ValueError(f"image {image.shape}, label {label.shape}, mask {mask.shape} voxels")
-    return draw(image, np.isin(label, values), mask > 0, spacing)
+    return image, np.isin(label, values), mask > 0, spacing
 
 
 def _loaded(path: AnyPath) -> Any:
@@ -138,9 +155,7 @@ def _read(path: AnyPath) -> tuple[Array, tuple[float, float, float]]:
     return voxels, (x, y, z)
 
 
-def draw(
-    image: Array, reference: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> str:
+def draw(image: Array, reference: Mask, prediction: Mask, spacing_mm: tuple[float, float, float]) -> str:
     """PNG data URI of three slices through the reference's centroid; arrays are (x, y, z).
 
     The reference is a solid line and the prediction a dashed one, so that they differ without colour.
@@ -169,7 +184,7 @@ def draw(
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _outline(axes: Axes, plane: NDArray[np.bool_], colour: str, line: str) -> None:
+def _outline(axes: Axes, plane: Mask, colour: str, line: str) -> None:
     """Draw the border of `plane` (row, column) on axes that show it as an image.
 
     A rim of background makes one voxel thick planes drawable, and closes outlines at the edge of the picture.
@@ -182,7 +197,7 @@ def _outline(axes: Axes, plane: NDArray[np.bool_], colour: str, line: str) -> No
 
 
 def _window(
-    shape: tuple[int, ...], spacing_mm: tuple[float, float, float], centre: NDArray[np.int_], shown: NDArray[np.bool_]
+    shape: tuple[int, ...], spacing_mm: tuple[float, float, float], centre: NDArray[np.int_], shown: Mask
 ) -> tuple[slice, ...]:
     """Box around the shown structure with a margin, within the image."""
     found = np.argwhere(shown) if shown.any() else centre[None]

@@ -9,7 +9,6 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from dgsweep.analysis.frames import is_baseline
 from dgsweep.analysis.tables import undefined_counts
 from dgsweep.plan.trial import content_id
 from dgsweep.report import texts
@@ -18,13 +17,16 @@ from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.control_section import control_sections
 from dgsweep.report.cost_quality import cost_figures
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.figures import Figure, distributions, five_numbers, learning_curves, student_curves, styles
+from dgsweep.report.facets import facets
+from dgsweep.report.figures import Figure, distributions, five_numbers, learning_curves, student_curves
 from dgsweep.report.files import NOTHING_WRITTEN, Written
 from dgsweep.report.forest import forest_rows
+from dgsweep.report.grid import Grid, distance_grid, forest_grid, plain_grid, quartile_grid, script_json
 from dgsweep.report.heatmap import heat_maps, scale_stops
+from dgsweep.report.looks import looks
 from dgsweep.report.network_times import network_rows
-from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
+from dgsweep.report.pictures_section import pictures
 from dgsweep.report.searched import Searched
 from dgsweep.report.statistics_sections import statistics_sections
 from dgsweep.report.totals import (
@@ -59,11 +61,14 @@ def render(
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["plain_grid"] = plain_grid
+    environment.filters["waiting"] = script_json
     main = main_panel(found)
     parts = {
+        "facets": facets(evidence, found),
         **_totals(evidence, tables),
         **_figures(evidence, main),
-        **_pictures(evidence, main, images=images),
+        "pictures": pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
         "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(tables)],
@@ -128,7 +133,7 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     several = evidence.several_networks
     compared = {spec.trial_id for spec in (*evidence.plan.compared, *evidence.plan.pretraining)}
     states = _with_network(evidence.states[evidence.states["trial_id"].isin(compared)], several)
-    looks = styles(sorted(set(states["arm"]), key=lambda name: (not is_baseline(name.partition(" · ")[0]), name)))
+    known = looks(evidence)
     values = _with_network(case_dice(main, evidence.level), several) if main else None
     if several:
         states = states.assign(name=states["name"] + " | " + states["network"])
@@ -136,11 +141,11 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     curves = evidence.curves.join(names, on="trial_id", how="inner")
     by_source: dict[str, list[Any]] = {}
     chosen = set(main.selected) if main else set()
-    for figure in [*learning_curves(curves, looks, chosen), *student_curves(curves)]:
+    for figure in [*learning_curves(curves, known, chosen), *student_curves(curves)]:
         by_source.setdefault(figure.title.partition(": ")[0], []).append(figure)
     return {
-        "boxes": distributions(values, looks) if values is not None else [],
-        "five_numbers": five_numbers(values) if values is not None else [],
+        "boxes": distributions(values, known) if values is not None else [],
+        "five_numbers": quartile_grid(five_numbers(values)) if values is not None else None,
         "curves": by_source,
     }
 
@@ -151,19 +156,6 @@ def _with_network(rows: pd.DataFrame, several: bool) -> pd.DataFrame:
     return rows.assign(arm=[texts.method_name(arm, network, several_networks=several) for arm, network in names])
 
 
-def _pictures(evidence: Evidence, main: Panel | None, *, images: bool) -> dict[str, Any]:
-    if not images:
-        return {"pictures": {}, "pictures_note": "Left out on request: this page holds no picture of a patient."}
-    if main is None:
-        return {"pictures": {}, "pictures_note": "No case has been scored yet."}
-    rows = main.rows[main.rows["role"].isin(["in_domain", "target"])]
-    drawn, note = overlays(rows, evidence)
-    by_domain: dict[str, list[Any]] = {}
-    for picture in drawn:
-        by_domain.setdefault(picture.domain, []).append(picture)
-    return {"pictures": by_domain, "pictures_note": note}
-
-
 def _answer(panel: Panel, evidence: Evidence) -> Answer:
     confidence = evidence.bootstrap.confidence
     if evidence.asks_for_shifts:
@@ -172,7 +164,6 @@ def _answer(panel: Panel, evidence: Evidence) -> Answer:
 
 
 def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
-    alpha = 1.0 - evidence.bootstrap.confidence
     several = evidence.several_networks
     matrices = {"sequence": panel.by_sequence, "domain": panel.by_domain}
     shown, folded = sorted(matrices, key=lambda level: level != evidence.level)
@@ -188,21 +179,27 @@ def _panel_view(panel: Panel, evidence: Evidence) -> dict[str, Any]:
         "maps": heat_maps(matrices[shown], several_networks=several),
         "folded_level": folded,
         "folded_maps": heat_maps(matrices[folded], several_networks=several),
-        "summary": forest_rows(panel.summary, alpha),
-        "shifts": forest_rows(panel.table, alpha),
-        "distances": _distances(panel),
+        "summary": _forest(panel.summary, "All source sets together", "method_summary", evidence),
+        "shifts": _forest(panel.table, "Each shift", "method_by_shift", evidence),
+        "distances": _distances(panel, several=several),
         "undefined": undefined_counts(panel.rows, evidence.plan).to_dict("records"),
         "empty": panel.empty.to_dict("records"),
         "few": bool(len(matrices[shown])) and int(matrices[shown]["patients"].min()) < 6,
     }
 
 
-def _distances(panel: Panel) -> dict[str, list[dict[str, str]]]:
-    """Rows by metric, in the order of shifts, so that methods stand under each other."""
+def _forest(table: pd.DataFrame, caption: str, csv: str, evidence: Evidence) -> Grid:
+    confidence = evidence.bootstrap.confidence
+    rows = forest_rows(table, 1.0 - confidence)
+    return forest_grid(rows, caption, csv, several=evidence.several_networks, confidence=f"{confidence:.0%}")
+
+
+def _distances(panel: Panel, *, several: bool) -> list[Grid]:
+    """One table a metric, in the order of shifts, so that methods stand under each other."""
     ordered = panel.distances.sort_values(["source_set", "role", "target"], kind="stable")
     names = {"hd95_mm": "HD95", "assd_mm": "ASSD", "hd95_pooled_mm": "HD95 (pooled)"}
     parts = {name: ordered[ordered["metric"] == metric].to_dict("records") for metric, name in names.items()}
-    return {name: [_distance_row(row) for row in rows] for name, rows in parts.items() if rows}
+    return [distance_grid(name, map(_distance_row, rows), several=several) for name, rows in parts.items() if rows]
 
 
 def _distance_row(row: Mapping[Any, Any]) -> dict[str, str]:

@@ -160,6 +160,7 @@ def _diagram(index: int, one: Difference, ranks: pd.DataFrame, panel: str) -> Fi
         title=f"Mean rank of each method, {one.network}",
         description=f"{count(one.shifts, 'shift')}; lines are intervals over patients. {said}",
         json=figure_json(figure),
+        rows=len(one.methods),
     )
 
 

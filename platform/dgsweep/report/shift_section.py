@@ -9,7 +9,8 @@ from dgsweep.analysis.shift import FEWEST_CELLS
 from dgsweep.analysis.verdict import FEWEST_PATIENTS
 from dgsweep.report.blocks import Section, Table, intervals_of, numbers_of, present, table, with_interval, words_of
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.figures import MARKERS, PALETTE, Figure, figure_json
+from dgsweep.report.figures import Figure, Style, figure_json
+from dgsweep.report.looks import looks
 from dgsweep.report.panels import Panel
 from dgsweep.report.texts import count
 
@@ -31,7 +32,7 @@ def shift_section(panel: Panel, evidence: Evidence) -> Section:
         title="Is a drop a shift?",
         notes=notes,
         tables=present(_sampling_rows(statistics["sampling_variance"]), _kind_rows(kinds), _point_rows(points)),
-        figures=present(_scatter(points, panel.key, several=evidence.several_networks)),
+        figures=present(_scatter(points, panel.key, looks(evidence), several=evidence.several_networks)),
         nothing="It needs cases scored both in-domain and on a target, from one source set.",
     )
 
@@ -119,12 +120,12 @@ def _said_of_kinds(kinds: pd.DataFrame) -> list[str]:
     return [f"This panel has no comparison of center with sequence: its only kind of shift is {' and '.join(names)}."]
 
 
-def _scatter(points: pd.DataFrame, panel: str, *, several: bool) -> Figure | None:
+def _scatter(points: pd.DataFrame, panel: str, known: dict[str, Style], *, several: bool) -> Figure | None:
     if points.empty:
         return None
     figure = go.Figure()
-    for place, (arm, own) in enumerate(points.groupby("arm", sort=True)):
-        figure.add_trace(_trace(place, str(arm), own, several=several))
+    for arm, own in points.groupby("arm", sort=True):
+        figure.add_trace(_trace(str(arm), own, known[str(arm)], several=several))
     line = {"color": "#888888", "dash": "dot"}
     figure.add_trace(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="no loss", hoverinfo="skip"))
     figure.update_layout(
@@ -139,7 +140,7 @@ def _scatter(points: pd.DataFrame, panel: str, *, several: bool) -> Figure | Non
     )
 
 
-def _trace(place: int, arm: str, own: pd.DataFrame, *, several: bool) -> go.Scatter:
+def _trace(arm: str, own: pd.DataFrame, look: Style, *, several: bool) -> go.Scatter:
     named = [f"{row.source_set}{f' · {row.network}' if several else ''}" for row in own.itertuples()]
     return go.Scatter(
         x=own["source"].tolist(),
@@ -148,5 +149,5 @@ def _trace(place: int, arm: str, own: pd.DataFrame, *, several: bool) -> go.Scat
         name=arm,
         text=[escape(name) for name in named],
         hovertemplate="%{text}<br>in-domain %{x:.3f}, targets %{y:.3f}",
-        marker={"size": 9, "color": PALETTE[place % len(PALETTE)], "symbol": MARKERS[place % len(MARKERS)]},
+        marker={"size": 9, "color": look.colour, "symbol": look.marker},
     )

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from dgsweep.analysis.volumes import volume_error_bounds, volume_rows
 from dgsweep.report.blocks import Section, Table, intervals_of, numbers_of, present, table, with_interval, words_of
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.figures import MARKERS, PALETTE, Figure, figure_json
+from dgsweep.report.figures import Figure, Style, figure_json
+from dgsweep.report.looks import looks
 from dgsweep.report.panels import Panel
 from dgsweep.report.texts import count, number
 
@@ -41,7 +42,7 @@ def volume_section(panel: Panel, evidence: Evidence) -> Section:
         title="Volumes",
         notes=(*warning, *NOTES),
         tables=present(_rows(found)),
-        figures=present(*(_figures(rows, panel.key) if len(rows) else ())),
+        figures=present(*(_figures(rows, panel.key, looks(evidence)) if len(rows) else ())),
         nothing="No case with a reference volume has been scored yet.",
     )
 
@@ -70,25 +71,25 @@ def _rows(found: pd.DataFrame) -> Table | None:
     )
 
 
-def _figures(rows: pd.DataFrame, panel: str) -> list[Figure]:
+def _figures(rows: pd.DataFrame, panel: str, known: dict[str, Style]) -> list[Figure]:
     step = -(-len(rows) // MOST_POINTS)
     shown = rows.iloc[::step]
     said = f"{count(len(shown), 'point')}, one each case, structure and training" + (
         f"; one in {step} is drawn." if step > 1 else "."
     )
-    return [_regression(shown, f"volume-{panel}", said), _errors(shown, f"error-{panel}", said)]
+    return [_regression(shown, f"volume-{panel}", said, known), _errors(shown, f"error-{panel}", said, known)]
 
 
-def _regression(rows: pd.DataFrame, key: str, said: str) -> Figure:
+def _regression(rows: pd.DataFrame, key: str, said: str, known: dict[str, Style]) -> Figure:
     largest = float(rows[["volume_ml", "volume_ref_ml"]].to_numpy(dtype=float).max())
-    figure = _by_method(rows, lambda own: (own["volume_ref_ml"].tolist(), own["volume_ml"].tolist()))
+    figure = _by_method(rows, known, lambda own: (own["volume_ref_ml"].tolist(), own["volume_ml"].tolist()))
     figure.add_trace(_line([0.0, largest], [0.0, largest], "equal"))
     figure.update_layout(xaxis={"title": "reference volume (ml)"}, yaxis={"title": "predicted volume (ml)"})
     return Figure(key=key, title="Predicted against reference volume", description=said, json=figure_json(figure))
 
 
-def _errors(rows: pd.DataFrame, key: str, said: str) -> Figure:
-    figure = _by_method(rows, lambda own: (own["dice"].tolist(), own["volume_error"].tolist()))
+def _errors(rows: pd.DataFrame, key: str, said: str, known: dict[str, Style]) -> Figure:
+    figure = _by_method(rows, known, lambda own: (own["dice"].tolist(), own["volume_error"].tolist()))
     dice = np.linspace(2.0 / (2.0 + LARGEST_ERROR), 1.0, 60)
     low, _ = volume_error_bounds(every := np.linspace(0.0, 1.0, 60))
     figure.add_trace(_line(every.tolist(), low.tolist(), "least"))
@@ -105,11 +106,13 @@ def _errors(rows: pd.DataFrame, key: str, said: str) -> Figure:
     )
 
 
-def _by_method(rows: pd.DataFrame, at: Callable[[pd.DataFrame], tuple[list[float], list[float]]]) -> go.Figure:
+def _by_method(
+    rows: pd.DataFrame, known: dict[str, Style], at: Callable[[pd.DataFrame], tuple[list[float], list[float]]]
+) -> go.Figure:
     figure = go.Figure()
-    for place, (arm, own) in enumerate(rows.groupby("arm", sort=True)):
+    for arm, own in rows.groupby("arm", sort=True):
         x, y = at(own)
-        look = {"color": PALETTE[place % len(PALETTE)], "symbol": MARKERS[place % len(MARKERS)]}
+        look = {"color": known[str(arm)].colour, "symbol": known[str(arm)].marker}
         text = [escape(f"{row.case_id}: {row.source_set} → {row.target}, {row.label}") for row in own.itertuples()]
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="markers", name=str(arm), text=text, marker={"size": 5, "opacity": 0.6, **look})

@@ -1,0 +1,2 @@
+// What templates/viewer.js uses.
+export { Niivue, NVImage } from "@niivue/niivue";
