@@ -2,10 +2,10 @@
 
     DGSWEEP_SCALE_FOLDER=/dev/shm/mine python benchmarks/report.py [120] [1200] [10200]
 
-Each report is written by a process of its own: wall and processor seconds, peak memory. The sweep is made: plan, files and
-seals are as a sweep leaves them, but written without the ledger's checks and without forcing them to the disk, which would
-take longer than what is measured. Scores are drawn, so the report says nothing about a method. About 60 kB a trial; the
-folder is kept and used again.
+Each report is written by a process of its own: wall and processor seconds, peak memory. The sweep is made: plan, files
+and seals are as a sweep leaves them, but written without the ledger's checks and without forcing them to the disk, that
+would take longer than what is measured. Scores are drawn, so the report says nothing about a method. About 200 kB a
+trial; the folder is kept and used again.
 """
 
 import hashlib

@@ -12,6 +12,7 @@ from dgsweep.analysis.statistics import Bootstrap
 from dgsweep.errors import InputError, Problem
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
+from dgsweep.report.observers import NOBODY, Observers, read_observers
 from dgsweep.storage.files import exists, read_bytes
 from dgsweep.storage.place import AnyPath
 
@@ -32,6 +33,8 @@ class Evidence:
     files: Mapping[str, Mapping[str, Any]]
     """case id -> {image, label, label_values}, as the driver noted them; {} when it did not."""
     bootstrap: Bootstrap
+    observers: Observers = NOBODY
+    """What readers agree on, where scans were read twice."""
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -67,6 +70,7 @@ def read_evidence(output: AnyPath) -> Evidence:
     plan = ledger.read_plan()
     specs = {spec.trial_id: spec for spec in plan.all_trials}
     states = ledger.states(plan)
+    files = _case_files(output / "cases.json")
     ended = list(states.loc[states["state"].isin(["done", "pruned"]), "trial_id"])
     return Evidence(
         ledger=ledger,
@@ -76,8 +80,9 @@ def read_evidence(output: AnyPath) -> Evidence:
         cases=ledger.cases_frame(plan),
         curves=ledger.curves_frame(plan, unfinished=True),
         provenance=dict(zip(ended, ledger.each(ledger.provenance, ended), strict=True)),
-        files=_case_files(output / "cases.json"),
+        files=files,
         bootstrap=_bootstrap(plan.config.get("metrics") or {}),
+        observers=read_observers(output, files),
     )
 
 

@@ -1,11 +1,12 @@
 """Fill the page's template: everything it shows is put into one mapping here."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
@@ -18,11 +19,21 @@ from dgsweep.report.answer import Answer, answer, answer_at_home
 from dgsweep.report.control_section import control_sections
 from dgsweep.report.cost_quality import cost_figures
 from dgsweep.report.evidence import Evidence
-from dgsweep.report.figures import Figure, distributions, five_numbers, learning_curves, student_curves, styles
+from dgsweep.report.figures import (
+    Beside,
+    Column,
+    Figure,
+    distributions,
+    five_numbers,
+    learning_curves,
+    student_curves,
+    styles,
+)
 from dgsweep.report.files import NOTHING_WRITTEN, Written
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.network_times import network_rows
+from dgsweep.report.observers import observer_sections, over_columns, said
 from dgsweep.report.overlays import overlays
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
 from dgsweep.report.searched import Searched
@@ -66,9 +77,13 @@ def render(
         **_pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
-        "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(tables)],
+        "statistics": [
+            *(statistics_sections(main, evidence) if main else []),
+            *control_sections(tables),
+            *observer_sections(tables, evidence.observers),
+        ],
         "other_statistics": [(one.title, statistics_sections(one, evidence)) for one in found if one is not main],
-        "statistic_tables": list(found[0].statistics) if found else [],
+        "statistic_tables": [*(found[0].statistics if found else ()), *(name for name in tables if "observer" in name)],
         "others": [_panel_view(panel, evidence) for panel in found if panel is not main],
         "scale": scale_stops(),
         "confidence": f"{evidence.bootstrap.confidence:.0%}",
@@ -96,7 +111,8 @@ def page_figures(evidence: Evidence, found: list[Panel], tables: Mapping[str, pd
 
 
 def _cost_figures(evidence: Evidence, tables: Mapping[str, pd.DataFrame]) -> list[Figure]:
-    return cost_figures(tables["cost_and_quality"], several_networks=evidence.several_networks)
+    named = evidence.several_networks
+    return cost_figures(tables["cost_and_quality"], several_networks=named, observers=evidence.observers)
 
 
 def _totals(evidence: Evidence, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
@@ -139,10 +155,18 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     for figure in [*learning_curves(curves, looks, chosen), *student_curves(curves)]:
         by_source.setdefault(figure.title.partition(": ")[0], []).append(figure)
     return {
-        "boxes": distributions(values, looks) if values is not None else [],
+        "boxes": distributions(values, looks, _readers_of(evidence)) if values is not None else [],
         "five_numbers": five_numbers(values) if values is not None else [],
         "curves": by_source,
     }
+
+
+def _readers_of(evidence: Evidence) -> Beside:
+    def beside(figure: go.Figure, columns: Sequence[Column]) -> str:
+        over_columns(figure, evidence.observers, columns)
+        return said(evidence.observers)
+
+    return beside
 
 
 def _with_network(rows: pd.DataFrame, several: bool) -> pd.DataFrame:

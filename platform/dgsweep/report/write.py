@@ -13,6 +13,7 @@ from dgsweep.report.figures import Figure
 from dgsweep.report.files import Written
 from dgsweep.report.latex import latex_tables
 from dgsweep.report.network_times import network_table
+from dgsweep.report.observers import observer_tables
 from dgsweep.report.page import main_panel, page_figures, render
 from dgsweep.report.panels import Panel, panels
 from dgsweep.report.searched import Searched, searched, searched_table
@@ -89,6 +90,7 @@ def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame
         tables
         | _statistics(found)
         | control_tables(evidence)
+        | observer_tables(evidence.observers, evidence.bootstrap)
         | {
             "trials": evidence.states,
             "cases": evidence.cases,
