@@ -28,7 +28,7 @@ NOTES = (
     "ceiling: a method that agrees better with the first reading than a second reader does has learnt that reader's "
     "habits. Second readings take no part in training, choice or scores.",
     "Inter: another observer drew the second time. Intra: the same observer did. Cohen's kappa is taken over the "
-    "voxels of the whole image, and a smaller region gives a smaller kappa, so compare it with values over the same alone. "
+    "voxels of the whole image, and a smaller region gives a smaller kappa: compare values over the same one. "
     "Cases whose first reading is empty are left out. All scans with a second reading count, training scans too.",
 )
 
