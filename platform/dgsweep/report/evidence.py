@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dgsweep.analysis.frames import Level, arm_name, target_level
+from dgsweep.analysis.frames import Level, arm_name, as_categories, target_level
 from dgsweep.analysis.statistics import Bootstrap
 from dgsweep.errors import InputError, Problem
 from dgsweep.plan.trial import Plan, TrialSpec
@@ -77,8 +77,8 @@ def read_evidence(output: AnyPath) -> Evidence:
         plan=plan,
         specs=specs,
         states=_named(states, specs, ledger),
-        cases=ledger.cases_frame(plan),
-        curves=ledger.curves_frame(plan, unfinished=True),
+        cases=as_categories(ledger.cases_frame(plan)),
+        curves=as_categories(ledger.curves_frame(plan, unfinished=True)),
         provenance=dict(zip(ended, ledger.each(ledger.provenance, ended), strict=True)),
         files=files,
         bootstrap=_bootstrap(plan.config.get("metrics") or {}),

@@ -8,6 +8,7 @@ from dgsweep.analysis.reference import read_paper
 from dgsweep.report.against import Against, against
 from dgsweep.report.control_section import control_tables
 from dgsweep.report.cost_quality import cost_and_quality
+from dgsweep.report.csv_text import long_csv
 from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.figures import Figure
 from dgsweep.report.files import Written
@@ -21,6 +22,9 @@ from dgsweep.report.static import matrix_figures, write_svgs
 from dgsweep.report.totals import cost_table
 from dgsweep.storage.files import write_bytes
 from dgsweep.storage.place import AnyPath, place
+
+LONG = ("cases", "curves")
+"""Tables that grow with every trial and case."""
 
 
 def write_report(
@@ -50,7 +54,8 @@ def write_report(
     if compared is not None:
         tables[f"against_{compared.paper.name}"] = compared.table
     for name, table in tables.items():
-        write_bytes(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        text = long_csv(table) if name in LONG else table.to_csv(index=False, lineterminator="\n").encode()
+        write_bytes(folder / "tables" / f"{name}.csv", text)
     drawn = _figures(evidence, found, compared, tried, tables) if figures else []
     written = _write_for_papers(latex_tables(evidence, found, compared), drawn, folder)
     page = folder / "report.html"
