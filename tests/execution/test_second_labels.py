@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from dgsweep.analysis.observers import agreement_of
 from dgsweep.execution.preparation import build_jobs, write_case_list
 from dgsweep.execution.prepare import prepare
-from dgsweep.execution.resources import TrialResources
 from dgsweep.report.observers import read_observers
 
 SWEEP = """
@@ -55,9 +55,7 @@ def test_a_second_reading_changes_no_trial(sweep):
 
 def test_no_job_knows_where_a_second_reading_lies(sweep):
     prepared = sweep(True)
-    resources = TrialResources.__new__(TrialResources)
-    for name, value in {"threads": 1, "device": "cpu", "gpus_per_worker": 0.0}.items():
-        object.__setattr__(resources, name, value)
+    resources = SimpleNamespace(threads=1, device="cpu", gpus_per_worker=0.0)
     jobs = build_jobs(prepared.plan.trials, prepared.manifest, prepared.config, resources)
     files = [path for job in jobs for case in job.cases.values() for path in (case.image, case.label)]
     assert files

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from dgsweep.analysis.selection import last_step
@@ -120,5 +121,8 @@ def _arm(method: str, setting: object) -> str:
 def _of_trial(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.Series:
     """Text of each row's trial, as a category: a value for every trial and not for every row."""
     trials, ids = pd.factorize(rows["trial_id"])
-    texts, known = pd.factorize(pd.array([values[name] for name in ids], dtype="str"), sort=True)
-    return pd.Series(pd.Categorical.from_codes(texts[trials], known), index=rows.index)
+    texts = [values[str(name)] for name in ids]
+    known = sorted(set(texts))
+    place = {text: code for code, text in enumerate(known)}
+    codes = np.array([place[text] for text in texts], dtype=np.intp)[trials]
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(known, dtype="str")), index=rows.index)

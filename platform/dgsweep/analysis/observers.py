@@ -92,9 +92,9 @@ def _count(pair: ReadTwice) -> Counts:
     counts = {}
     for name, value in pair.values.items():
         own, other = first == value, second == value
-        both = np.count_nonzero(own & other)
-        numbers = (both, np.count_nonzero(own), np.count_nonzero(other), first.size)
-        counts[name] = dict(zip(COUNTS, map(int, numbers), strict=True))
+        masks = (own & other, own, other)
+        numbers = (*(int(np.count_nonzero(mask)) for mask in masks), first.size)
+        counts[name] = dict(zip(COUNTS, numbers, strict=True))
     return counts
 
 

@@ -48,8 +48,9 @@ def agreement(
 
     path = manifest / "manifest.csv" if manifest.is_dir() else manifest
     tables = agreement_of(read_manifest(path, DataConfig(manifest=str(path), allow_outside=allow_outside)))
-    for name, table in tables.items() if out is not None else ():
-        write_bytes(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    if out is not None:
+        for name, table in tables.items():
+            write_bytes(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     found = {name: rows_of(table) for name, table in tables.items()}
     if as_json:
         print_json({"manifest": str(path), "region": "whole image", **found})

@@ -12,7 +12,7 @@ def long_csv(table: pd.DataFrame) -> bytes:
 
     Whole numbers among real ones have no `.0`, which no reader of CSV tells apart.
     """
-    flags = {name: table[name].map({True: "True", False: "False"}) for name in table.select_dtypes("bool")}
+    flags = {str(name): table[name].map({True: "True", False: "False"}) for name in table.select_dtypes("bool")}
     stream = io.BytesIO()
     stream.write((",".join(table.columns) + "\n").encode())
     columns = pa.Table.from_pandas(table.assign(**flags), preserve_index=False)

@@ -71,13 +71,14 @@ def read_evidence(output: AnyPath) -> Evidence:
     specs = {spec.trial_id: spec for spec in plan.all_trials}
     states = ledger.states(plan)
     files = _case_files(output / "cases.json")
+    done = set(states.loc[states["state"] == "done", "trial_id"])
     ended = list(states.loc[states["state"].isin(["done", "pruned"]), "trial_id"])
     return Evidence(
         ledger=ledger,
         plan=plan,
         specs=specs,
         states=_named(states, specs, ledger),
-        cases=as_categories(ledger.cases_frame(plan)),
+        cases=as_categories(ledger.cases_frame(plan, done=done)),
         curves=as_categories(ledger.curves_frame(plan, unfinished=True)),
         provenance=dict(zip(ended, ledger.each(ledger.provenance, ended), strict=True)),
         files=files,

@@ -15,7 +15,8 @@ PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#9
 MARKERS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MOST_LINES = 40
-"""More curves than this in one figure cannot be told apart; then only selected trials are drawn."""
+"""More curves than this in one figure cannot be told apart; then only selected trials are drawn, the first of each
+method where those are more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +74,20 @@ def learning_curves(curves: pd.DataFrame, looks: dict[str, Style], selected: set
     """
     figures = []
     for i, (source_set, part) in enumerate(curves.groupby("source_set")):
-        shown = part if part["trial_id"].nunique() <= MOST_LINES else part[part["trial_id"].isin(selected)]
+        shown = part if part["trial_id"].nunique() <= MOST_LINES else _few(part[part["trial_id"].isin(selected)])
         figures += [
             _curves(f"val-{i}", f"{source_set}: source-validation Dice", validation_points(shown), looks),
             _curves(f"loss-{i}", f"{source_set}: training loss", loss_points(shown), looks),
         ]
     return [figure for figure in figures if figure is not None]
+
+
+def _few(curves: pd.DataFrame) -> pd.DataFrame:
+    """The first trials of each method by name, as many of each as fit into one figure."""
+    trials = curves[["arm", "name", "trial_id"]].drop_duplicates().sort_values(["arm", "name", "trial_id"])
+    each = max(1, MOST_LINES // max(1, trials["arm"].nunique()))
+    first = trials[trials.groupby("arm", observed=True).cumcount() < each]
+    return curves[curves["trial_id"].isin(first["trial_id"])]
 
 
 def student_curves(curves: pd.DataFrame) -> list[Figure]:

@@ -81,4 +81,4 @@ def _paths(mask: NDArray[np.generic]) -> Iterator[str]:
     found = axes.contour(*at, np.pad(mask, 1).astype(float), levels=[0.5])
     for path in found.get_paths():
         for polygon in path.to_polygons(closed_only=False):
-            yield "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in polygon) + "Z"
+            yield "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in np.asarray(polygon, dtype=np.float64)) + "Z"

@@ -54,8 +54,8 @@ def write_report(
     if compared is not None:
         tables[f"against_{compared.paper.name}"] = compared.table
     for name, table in tables.items():
-        text = long_csv(table) if name in LONG else table.to_csv(index=False, lineterminator="\n").encode()
-        write_bytes(folder / "tables" / f"{name}.csv", text)
+        content = long_csv(table) if name in LONG else table.to_csv(index=False, lineterminator="\n").encode()
+        write_bytes(folder / "tables" / f"{name}.csv", content)
     drawn = _figures(evidence, found, compared, tried, tables) if figures else []
     written = _write_for_papers(latex_tables(evidence, found, compared), drawn, folder)
     page = folder / "report.html"
