@@ -20,7 +20,7 @@
     of('back').disabled = place === 0;
     of('next').disabled = place === names.length - 1;
   };
-  const go = to => { place = Math.min(Math.max(to, 0), names.length - 1); document.querySelector('main').scrollTop = 0; show(); };
+  const go = to => { place = Math.min(Math.max(to, 0), names.length - 1); document.querySelector('main').scrollTop = 0; bare(false); show(); };
   const open = () => { const later = names.findIndex((name, i) => i > place && !given[name]?.accept); go(later < 0 ? names.findIndex(name => !given[name]?.accept) : later); };
   const answer = word => {
     given[names[place]] = {...given[names[place]], accept: word};
@@ -34,7 +34,12 @@
     link.click();
     saved = true;
   };
-  const hide = () => of('hide').setAttribute('aria-pressed', document.body.classList.toggle('bare'));
+  const bare = hidden => {
+    document.body.classList.toggle('bare', hidden);
+    of('hide').setAttribute('aria-pressed', hidden);
+    of('hide').textContent = hidden ? 'Show line' : 'Hide line';
+  };
+  const hide = () => bare(!document.body.classList.contains('bare'));
   of('accept').onclick = () => answer('accept');
   of('reject').onclick = () => answer('reject');
   of('back').onclick = () => go(place - 1);
