@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from dgsweep.analysis.selection import last_step
@@ -40,7 +41,7 @@ def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
     arms = _of_trial(known, {key: _arm(spec.method, spec.setting.label()) for key, spec in specs.items()})
     return known.assign(
         arm=arms,
-        baseline=arms.map(is_baseline),
+        baseline=arms.map(is_baseline).astype(bool),
         group=_of_trial(known, {key: comparison_group(spec) for key, spec in specs.items()}),
         source_set=_of_trial(known, {key: spec.sources_label for key, spec in specs.items()}),
     )
@@ -94,6 +95,12 @@ def with_targets(values: pd.DataFrame, by: Level) -> pd.DataFrame:
     return values
 
 
+def as_categories(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with each column of text as sorted categories: the same content in a fraction of the memory and time."""
+    text = [name for name in rows.columns if not pd.api.types.is_numeric_dtype(rows[name].dtype)]
+    return rows.astype(dict.fromkeys(text, "category"))
+
+
 def over_repeats(values: pd.DataFrame) -> pd.DataFrame:
     """One value per case: the mean over folds and seeds, which repeat the training and not the patient."""
     keys = [*ROW, "role", "target", "patient_id", "case_id"]
@@ -112,4 +119,10 @@ def _arm(method: str, setting: object) -> str:
 
 
 def _of_trial(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.Series:
-    return rows["trial_id"].map(dict(values)).astype(str)
+    """Text of each row's trial, as a category: a value for every trial and not for every row."""
+    trials, ids = pd.factorize(rows["trial_id"])
+    texts = [values[str(name)] for name in ids]
+    known = sorted(set(texts))
+    place = {text: code for code, text in enumerate(known)}
+    codes = np.array([place[text] for text in texts], dtype=np.intp)[trials]
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(known, dtype="str")), index=rows.index)

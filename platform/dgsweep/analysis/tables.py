@@ -53,10 +53,16 @@ def matrix(
     `cases` are rows of one trial per cell (`selection.selected_cases`); `by` is `sequence` or `domain`. `repeat_low`
     and `repeat_high` are the lowest and highest mean of one training (a fold and seed): a range, not an interval.
     """
-    values = with_targets(case_values(annotate(cases, plan), metric), by)
+    return _matrix_of(case_values(annotate(cases, plan), metric), by, bootstrap)
+
+
+def _matrix_of(values: pd.DataFrame, by: Level, bootstrap: Bootstrap) -> pd.DataFrame:
+    keys = [*ROW, "role", "target"]
+    values = with_targets(values, by)
+    ranges = _ranges_over_repeats(values, keys)
     rows = [
-        {**key, **asdict(_mean_of_cases(part, bootstrap)), **_range_over_repeats(part)}
-        for key, part in _parts(values, [*ROW, "role", "target"])
+        {**key, **asdict(_mean(part, bootstrap)), **ranges[tuple(key.values())]}
+        for key, part in _parts(over_repeats(values), keys)
     ]
     return in_reading_order(pd.DataFrame(rows, columns=MATRIX))
 
@@ -128,7 +134,8 @@ def metric_matrix(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """`matrix` of several metrics below each other, with the metric's name in front; undefined values are left out."""
-    parts = [matrix(cases, plan, by=by, metric=name, bootstrap=bootstrap).assign(metric=name) for name in metrics]
+    rows = annotate(cases, plan)
+    parts = [_matrix_of(case_values(rows, name), by, bootstrap).assign(metric=name) for name in metrics]
     table = pd.concat(parts, ignore_index=True)
     return table[["metric", *MATRIX]]
 
@@ -151,22 +158,28 @@ def _parts(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, str
         yield {name: str(value) for name, value in zip(keys, key, strict=True)}, part
 
 
-def _mean_of_cases(part: pd.DataFrame, bootstrap: Bootstrap) -> Estimate:
-    means = over_repeats(part)
+def _mean(means: pd.DataFrame, bootstrap: Bootstrap) -> Estimate:
+    """Of one value a case."""
     return clustered_mean(means["value"], list(means["patient_id"]), bootstrap)
 
 
-def _range_over_repeats(part: pd.DataFrame) -> dict[str, float]:
-    means = part.groupby(["fold", "seed"], observed=True)["value"].mean()
-    return {"repeats": len(means), "repeat_low": float(means.min()), "repeat_high": float(means.max())}
+def _ranges_over_repeats(values: pd.DataFrame, keys: list[str]) -> dict[tuple[str, ...], dict[str, float]]:
+    """Lowest and highest mean of one training, and how many there are, for each row of a matrix."""
+    means = values.groupby([*keys, "fold", "seed"], observed=True)["value"].mean()
+    ranges = means.groupby(level=keys, observed=True).agg(["size", "min", "max"])
+    return {
+        tuple(map(str, key)): {"repeats": int(row[0]), "repeat_low": float(row[1]), "repeat_high": float(row[2])}
+        for key, row in zip(ranges.index, ranges.to_numpy(), strict=True)
+    }
 
 
 def _compared(values: pd.DataFrame, keys: list[str], bootstrap: Bootstrap) -> pd.DataFrame:
-    pairs = _paired_with_baseline(values)
+    differences = over_repeats(_paired_with_baseline(values))
+    paired = {tuple(key.values()): part for key, part in _parts(differences, keys)}
     rows = []
-    for key, part in _parts(values, keys):
-        ours = pairs[(pairs[keys] == pd.Series(key)).all(axis=1)]
-        rows.append({**key, **asdict(_mean_of_cases(part, bootstrap)), **_paired_columns(ours, bootstrap)})
+    for key, part in _parts(over_repeats(values), keys):
+        ours = paired.get(tuple(key.values()), differences.iloc[:0])
+        rows.append({**key, **asdict(_mean(part, bootstrap)), **_paired_columns(ours, bootstrap)})
     table = pd.DataFrame(rows, columns=COMPARISON)
     # Shifts are one family of questions and in-domain columns another, in each panel.
     for _, family in table.groupby(["panel", "role"], observed=True):
@@ -184,8 +197,7 @@ def _paired_with_baseline(values: pd.DataFrame) -> pd.DataFrame:
     return pairs.assign(value=pairs["value"] - pairs["value_baseline"])
 
 
-def _paired_columns(pairs: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
-    cases = over_repeats(pairs)
+def _paired_columns(cases: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     found = paired_comparison(cases["value"], list(cases["patient_id"]), bootstrap)
     tests = (found.p, float("nan"), found.p_t, float("nan"), found.effect)
     numbers = (found.difference, found.low, found.high, *tests, found.patients, found.cases)

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 import dgsweep
-from dgsweep.cli import data_verbs, paper_verbs, plugin_verbs, steering_verbs, submit_verb, sweep_verbs, weights_verbs
+from dgsweep.cli import (
+    data_verbs,
+    paper_verbs,
+    plugin_verbs,
+    reader_verbs,
+    steering_verbs,
+    submit_verb,
+    sweep_verbs,
+    weights_verbs,
+)
 from dgsweep.config.secrets import ScrubbingFormatter, without_password
 from dgsweep.config.umask import wanted_umask
 from dgsweep.errors import DgsweepError
@@ -25,6 +34,7 @@ app.add_typer(data_verbs.app, name="data")
 app.add_typer(plugin_verbs.methods, name="methods")
 app.add_typer(plugin_verbs.networks, name="networks")
 app.add_typer(weights_verbs.app, name="weights")
+app.add_typer(reader_verbs.app, name="readers")
 for verb in (sweep_verbs.plan, sweep_verbs.run, submit_verb.submit, steering_verbs.status, sweep_verbs.report):
     app.command()(verb)
 for steering_verb in (steering_verbs.retry, steering_verbs.cancel, steering_verbs.extend, steering_verbs.gc):

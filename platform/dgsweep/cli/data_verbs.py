@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from dgsweep.cli.show import print_json, print_table, stderr
+from dgsweep.cli.options import Json
+from dgsweep.cli.show import print_json, print_table, rows_of, stderr
 
 app = typer.Typer(help="Scans: make a phantom, check a manifest.", no_args_is_help=True)
 
@@ -30,6 +31,32 @@ def phantom(
         task = bar.add_task("phantom", total=None)
         manifest = write_phantom(out, spec, progress=lambda done, total: bar.update(task, completed=done, total=total))
     typer.echo(str(manifest))
+
+
+@app.command()
+def agreement(
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv, manifest.parquet, or the folder that holds it.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for observer_agreement.csv and its cases.")] = None,
+    as_json: Json = False,
+    allow_outside: Annotated[bool, typer.Option(help="Let the manifest name files outside its folder.")] = False,
+) -> None:
+    """How well two readings of the same scans agree: Dice and Cohen's kappa (of label_inter, label_intra)."""
+    from dgsweep.analysis.observers import agreement_of
+    from dgsweep.config.schema import DataConfig
+    from dgsweep.data.manifest import read_manifest
+    from dgsweep.storage.files import write_bytes
+
+    path = manifest / "manifest.csv" if manifest.is_dir() else manifest
+    tables = agreement_of(read_manifest(path, DataConfig(manifest=str(path), allow_outside=allow_outside)))
+    if out is not None:
+        for name, table in tables.items():
+            write_bytes(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    found = {name: rows_of(table) for name, table in tables.items()}
+    if as_json:
+        print_json({"manifest": str(path), "region": "whole image", **found})
+        return
+    rows = found["observer_agreement"]
+    print_table(rows, list(rows[0]), title="two readings of the same scans; kappa over the whole image")
 
 
 @app.command()

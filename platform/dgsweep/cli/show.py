@@ -31,6 +31,12 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
+def rows_of(table: Any) -> list[dict[str, Any]]:
+    """Rows of a data frame, with null for what is not defined, which JSON has no number for."""
+    plain: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return plain
+
+
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, title: str = "") -> None:
     """A table with one column per key, its title on a line of its own, however narrow the table is."""
     console = stdout()

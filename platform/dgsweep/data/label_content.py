@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,12 +36,17 @@ def label_values(cases: Sequence["Case"], store: HashStore, findings: Findings) 
 
 
 def _values_of(case: "Case", store: HashStore) -> tuple[int, ...]:
-    known = store.label_values(case.info.label_sha)
-    if known is None and case.label is not None:
-        grid, _ = read_header(case.label)
-        known = tuple(int(value) for value in np.unique(read_label(case.label, grid)))
-        store.note_label_values(case.info.label_sha, known)
-    return known or ()
+    return () if case.label is None else values_of_file(case.label, case.info.label_sha, store)
+
+
+def values_of_file(path: Path, sha: str, store: HashStore) -> tuple[int, ...]:
+    """Values of a label map with this content, read only when nobody has; CaseError when it is no label map."""
+    known = store.label_values(sha)
+    if known is None:
+        grid, _ = read_header(path)
+        known = tuple(int(value) for value in np.unique(read_label(path, grid)))
+        store.note_label_values(sha, known)
+    return known
 
 
 def check_unnamed_values(

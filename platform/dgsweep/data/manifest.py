@@ -18,6 +18,7 @@ from dgsweep.data.label_content import (
     label_values,
 )
 from dgsweep.data.nifti import MAX_VOLUME_BYTES, case_error, count_bad_voxels, is_nifti, read_header
+from dgsweep.data.second_labels import SECOND_LABELS, SecondLabel, check_second_labels
 from dgsweep.data.structures import MAX_STRUCTURES, DatasetFile, read_dataset_file, target_structures, values_in_domain
 from dgsweep.data.table import REQUIRED, Row, read_rows
 from dgsweep.errors import CaseError, ManifestError
@@ -54,6 +55,8 @@ class Manifest:
     labels: Mapping[str, int]
     """Structures to segment -> value in the label files (a domain's own values: `Case.label_values`)."""
     cases: tuple[Case, ...]
+    second_labels: tuple[SecondLabel, ...] = ()
+    """Second readings, apart from the cases, so that they reach no training and no score."""
 
 
 def read_manifest(path: Path, data: DataConfig, *, hashes: HashStore | None = None) -> Manifest:
@@ -85,14 +88,15 @@ def inspect_manifest(
         findings.error(
             path.name, "no structure to segment was found", "set data.target_labels or labels in dataset.yaml"
         )
-    store.save()
     cases = tuple(_with_values(case, dataset, structures) for case in found)
     check_unnamed_values(cases, values, dataset, findings)
     check_structures_occur(cases, values, findings, asked_for=data.target_labels is not None)
+    check_second_labels(reader.second, cases, store, dataset, findings)
     check_same_image(cases, findings)
+    store.save()
     name = dataset.name or path.resolve().parent.name
     manifest = Manifest(path=path.resolve(), name=name, licence=dataset.licence, citation=dataset.citation,
-                        labels=structures, cases=cases)  # fmt: skip
+                        labels=structures, cases=cases, second_labels=tuple(reader.second))  # fmt: skip
     return manifest, findings
 
 
@@ -102,6 +106,8 @@ class _CaseReader:
     def __init__(self, folder: Path, allow_outside: bool, store: HashStore, findings: Findings, max_bytes: int) -> None:
         self._folder, self._allow_outside = folder, allow_outside
         self._store, self._findings, self._max_bytes = store, findings, max_bytes
+        self.second: list[SecondLabel] = []
+        """Second readings of the cases so far."""
 
     def case(self, row: Row) -> Case | None:
         image, label = self._path(row, "image"), self._path(row, "label")
@@ -110,17 +116,34 @@ class _CaseReader:
         if image is None or image_file is None or (row["label"] and label_file is None):
             return None
         grid, image_sha = image_file
-        if label_file is not None and (mismatch := grid_mismatch(grid, label_file[0])):
-            self._findings.error(
-                _where(row, "label"), mismatch, "resample the label onto the image", case_id=row["case_id"]
-            )
+        if label_file is not None and not self._fits(row, "label", grid, label_file[0]):
             return None
+        self._read_again(row, grid)
         info = CaseInfo(
             case_id=row["case_id"], patient_id=row["patient_id"], center=row["center"], sequence=row["sequence"],
             labelled=label is not None, image_sha=image_sha, label_sha=label_file[1] if label_file else "",
             shape=grid.canonical_shape, spacing_mm=grid.spacing_mm, split=row["split"], columns=dict(row.values),
         )  # fmt: skip
         return Case(info=info, image=image, label=label, label_values={})
+
+    def _read_again(self, row: Row, grid: NativeGrid) -> None:
+        """Note the second readings of a row that lie on the image's grid."""
+        for observer, column in SECOND_LABELS.items():
+            path = self._path(row, column)
+            found = self._file(row, path)
+            if path is None or found is None or not self._fits(row, column, grid, found[0]):
+                continue
+            if not row["label"]:
+                self._findings.error(_where(row, column), "there is no label to compare it with",
+                                     "name the first reading in the column label", case_id=row["case_id"])  # fmt: skip
+                continue
+            self.second.append(SecondLabel(case_id=row["case_id"], observer=observer, path=path, sha=found[1]))
+
+    def _fits(self, row: Row, column: str, image: NativeGrid, label: NativeGrid) -> bool:
+        if mismatch := grid_mismatch(image, label):
+            fix = "resample the label onto the image"
+            self._findings.error(_where(row, column), mismatch, fix, case_id=row["case_id"])
+        return not mismatch
 
     def _path(self, row: Row, column: str) -> Path | None:
         """Where the row's file lies, None when it is not named, absent, outside or no NIfTI."""

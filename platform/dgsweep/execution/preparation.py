@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from dgsweep.analysis.observers import read_twice
 from dgsweep.config.schema import SweepConfig
 from dgsweep.config.umask import current_umask
 from dgsweep.data.cache import forecast_bytes, require_space
@@ -31,16 +32,29 @@ def write_case_list(manifest: Manifest, output: AnyPath) -> None:
     """Write `cases.json`, {case_id: {image, label, label_values}}, so that reports find the scans and read the labels.
 
     Paths are absolute; `label_values` is {structure: value in this case's label file}, which differs between domains.
+    A case that was read twice has `second_labels`, {observer: who, where, label, key by content}, too.
     """
+    twice = _second_labels(manifest)
     listed = {
         case.info.case_id: {
             "image": str(case.image.absolute()),
             "label": None if case.label is None else str(case.label.absolute()),
             "label_values": dict(case.label_values),
+            **({"second_labels": twice[case.info.case_id]} if case.info.case_id in twice else {}),
         }
         for case in manifest.cases
     }
     write_json(output / CASES_FILE, listed)
+
+
+def _second_labels(manifest: Manifest) -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for pair in read_twice(manifest):
+        found.setdefault(pair.case_id, {})[pair.observer] = {
+            **{name: getattr(pair, name) for name in ("patient_id", "center", "sequence", "key")},
+            "label": str(pair.second.absolute()),
+        }
+    return found
 
 
 def build_jobs(

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from dgsweep.records.steering import TrialCost, read_cost
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import PALETTE, Figure, figure_json
+from dgsweep.report.observers import NOBODY, Observers, across, said
 from dgsweep.report.panels import Panel
 from dgsweep.report.texts import listed, method_name
 
@@ -46,7 +47,7 @@ def cost_and_quality(evidence: Evidence, main: Panel | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def cost_figures(table: pd.DataFrame, *, several_networks: bool) -> list[Figure]:
+def cost_figures(table: pd.DataFrame, *, several_networks: bool, observers: Observers = NOBODY) -> list[Figure]:
     """Dice over hours, and over forward passes, each on a logarithmic axis; one that was not recorded is left out."""
     known = table[table["dice"].notna()]
     found = []
@@ -55,19 +56,23 @@ def cost_figures(table: pd.DataFrame, *, several_networks: bool) -> list[Figure]
         if len(part):
             unit = str(part["unit"].iloc[0]) if column == "hours" else "forward passes of a batch"
             left_out = sorted(set(known["arm"]) - set(part["arm"]))
-            found.append(_figure(column, unit, part, left_out, several_networks=several_networks))
+            found.append(_figure(column, unit, part, left_out, observers, several_networks=several_networks))
     return found
 
 
-def _figure(column: str, unit: str, part: pd.DataFrame, left_out: list[str], *, several_networks: bool) -> Figure:
+def _figure(
+    column: str, unit: str, part: pd.DataFrame, left_out: list[str], observers: Observers, *, several_networks: bool
+) -> Figure:
     figure = go.Figure()
     for role, own in part.groupby("role", sort=True):
         figure.add_trace(_trace(str(role), column, own, several_networks=several_networks))
     figure.update_layout(
         xaxis={"title": f"{unit}, all trials together", "type": "log"}, yaxis={"title": "Dice", "range": [-0.02, 1.05]}
     )
+    across(figure, observers)
     described = "Bars: interval over patients. Cost counts every ended trial of the method, its search included."
     described += f" Not recorded for {listed(left_out)}." if left_out else ""
+    described += said(observers)
     return Figure(key=f"cost-{column}", title=f"Dice against {unit}", description=described, json=figure_json(figure))
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from dgsweep.analysis.frames import Level, arm_name, target_level
+from dgsweep.analysis.frames import Level, arm_name, as_categories, target_level
 from dgsweep.analysis.statistics import Bootstrap
 from dgsweep.errors import InputError, Problem
 from dgsweep.plan.trial import Plan, TrialSpec
 from dgsweep.records.ledger import Ledger
+from dgsweep.report.observers import NOBODY, Observers, read_observers
 from dgsweep.storage.files import exists, read_bytes
 from dgsweep.storage.place import AnyPath
 
@@ -32,6 +33,8 @@ class Evidence:
     files: Mapping[str, Mapping[str, Any]]
     """case id -> {image, label, label_values}, as the driver noted them; {} when it did not."""
     bootstrap: Bootstrap
+    observers: Observers = NOBODY
+    """What readers agree on, where scans were read twice."""
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -67,17 +70,20 @@ def read_evidence(output: AnyPath) -> Evidence:
     plan = ledger.read_plan()
     specs = {spec.trial_id: spec for spec in plan.all_trials}
     states = ledger.states(plan)
+    files = _case_files(output / "cases.json")
+    done = set(states.loc[states["state"] == "done", "trial_id"])
     ended = list(states.loc[states["state"].isin(["done", "pruned"]), "trial_id"])
     return Evidence(
         ledger=ledger,
         plan=plan,
         specs=specs,
         states=_named(states, specs, ledger),
-        cases=ledger.cases_frame(plan),
-        curves=ledger.curves_frame(plan, unfinished=True),
+        cases=as_categories(ledger.cases_frame(plan, done=done)),
+        curves=as_categories(ledger.curves_frame(plan, unfinished=True)),
         provenance=dict(zip(ended, ledger.each(ledger.provenance, ended), strict=True)),
-        files=_case_files(output / "cases.json"),
+        files=files,
         bootstrap=_bootstrap(plan.config.get("metrics") or {}),
+        observers=read_observers(output, files),
     )
 
 

@@ -1,6 +1,7 @@
 """Interactive figures. Colours are Okabe and Ito's (2008), and a marker or dash says the same as each colour."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -14,7 +15,8 @@ PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#9
 MARKERS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MOST_LINES = 40
-"""More curves than this in one figure cannot be told apart; then only selected trials are drawn."""
+"""More curves than this in one figure cannot be told apart; then only selected trials are drawn, the first of each
+method where those are more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +44,21 @@ _PARTS = tuple(Style(colour=PALETTE[i], marker=MARKERS[i], dash=DASHES[i]) for i
 """Teacher, student, weight."""
 
 
-def distributions(values: pd.DataFrame, looks: dict[str, Style]) -> list[Figure]:
+Column = tuple[str, frozenset[tuple[str, str]]]
+"""Name of a column of a figure, and the (center, sequence) of its cases."""
+Beside = Callable[[go.Figure, Sequence[Column]], str]
+"""Draws what stands beside the methods on a figure with these columns; says so in a sentence, or ''."""
+
+
+def distributions(
+    values: pd.DataFrame, looks: dict[str, Style], beside: Beside = lambda figure, columns: ""
+) -> list[Figure]:
     """One figure per source set: every case as a point behind a box, by target and method.
 
-    `values` has one row per case: arm, source_set, target, role, case_id, patient_id, value.
+    `values` has one row per case: arm, source_set, target, role, case_id, patient_id, center, sequence, value.
     """
-    return [_distribution(i, str(name), part, looks) for i, (name, part) in enumerate(values.groupby("source_set"))]
+    groups = enumerate(values.groupby("source_set"))
+    return [_distribution(i, str(name), part, looks, beside) for i, (name, part) in groups]
 
 
 def learning_curves(curves: pd.DataFrame, looks: dict[str, Style], selected: set[str]) -> list[Figure]:
@@ -57,12 +68,20 @@ def learning_curves(curves: pd.DataFrame, looks: dict[str, Style], selected: set
     """
     figures = []
     for i, (source_set, part) in enumerate(curves.groupby("source_set")):
-        shown = part if part["trial_id"].nunique() <= MOST_LINES else part[part["trial_id"].isin(selected)]
+        shown = part if part["trial_id"].nunique() <= MOST_LINES else _few(part[part["trial_id"].isin(selected)])
         figures += [
             _curves(f"val-{i}", f"{source_set}: source-validation Dice", validation_points(shown), looks),
             _curves(f"loss-{i}", f"{source_set}: training loss", loss_points(shown), looks),
         ]
     return [figure for figure in figures if figure is not None]
+
+
+def _few(curves: pd.DataFrame) -> pd.DataFrame:
+    """The first trials of each method by name, as many of each as fit into one figure."""
+    trials = curves[["arm", "name", "trial_id"]].drop_duplicates().sort_values(["arm", "name", "trial_id"])
+    each = max(1, MOST_LINES // max(1, trials["arm"].nunique()))
+    first = trials[trials.groupby("arm", observed=True).cumcount() < each]
+    return curves[curves["trial_id"].isin(first["trial_id"])]
 
 
 def student_curves(curves: pd.DataFrame) -> list[Figure]:
@@ -131,23 +150,30 @@ def five_numbers(values: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _distribution(index: int, source_set: str, part: pd.DataFrame, looks: dict[str, Style]) -> Figure:
+def _distribution(index: int, source_set: str, part: pd.DataFrame, looks: dict[str, Style], beside: Beside) -> Figure:
     figure = go.Figure()
+    part = part.assign(column=_columns(part))
     for arm, own in part.groupby("arm", sort=False):
         figure.add_trace(_box(str(arm), own, looks[str(arm)]))
     figure.update_layout(boxmode="group", yaxis={"title": "Dice", "range": [-0.02, 1.02]}, xaxis={"title": "target"})
     description = f"{count(part['case_id'].nunique(), 'case')}; the same numbers stand in the table below."
+    groups = part.groupby("column", sort=False)
+    description += beside(figure, [(str(name), frozenset(zip(own["center"], own["sequence"], strict=True)))
+                                   for name, own in groups])  # fmt: skip
     title = f"Trained on {source_set}"
     return Figure(key=f"box-{index}", title=title, description=description, json=figure_json(figure))
 
 
+def _columns(values: pd.DataFrame) -> "pd.Series[str]":
+    """Targets as the axis names them: those in-domain are marked."""
+    marked = values["target"].where(values["role"] != "in_domain", values["target"] + " ⌂")
+    return marked.str.replace("in-domain ⌂", "in-domain")
+
+
 def _box(arm: str, own: pd.DataFrame, look: Style) -> go.Box:
     hover = [_hover(row) for row in own.itertuples()]
-    targets = (
-        own["target"].where(own["role"] != "in_domain", own["target"] + " ⌂").str.replace("in-domain ⌂", "in-domain")
-    )
     return go.Box(
-        x=targets.tolist(),
+        x=own["column"].tolist(),
         y=own["value"].tolist(),
         name=arm,
         text=hover,

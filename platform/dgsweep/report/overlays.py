@@ -19,7 +19,7 @@ from dgsweep.report.evidence import Evidence
 from dgsweep.report.scenes import Scene, scene, share
 from dgsweep.report.texts import method_name, number
 from dgsweep.storage.files import exists, read_bytes
-from dgsweep.storage.place import AnyPath, place
+from dgsweep.storage.place import AnyPath
 
 MOST = 90
 """Pictures in one page; more make it too heavy for a phone."""
@@ -46,6 +46,16 @@ class Overlay:
     uri: str = ""
     scene: Scene | None = None
     problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volumes:
+    """A scan and two masks on its grid, each (x, y, z) in RAS order."""
+
+    image: Array
+    reference: NDArray[np.bool_]
+    prediction: NDArray[np.bool_]
+    spacing_mm: tuple[float, float, float]
 
 
 def overlays(rows: pd.DataFrame, evidence: Evidence) -> tuple[list[Overlay], str]:
@@ -86,7 +96,7 @@ def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
 def _with_prediction(cases: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     """The ranked cases whose mask exists."""
     paths = [evidence.ledger.paths(str(row.trial_id)).prediction(str(row.case_id)) for row in cases.itertuples()]
-    kept = cases.assign(path=[str(path) for path in paths], kept=evidence.ledger.each(exists, paths))
+    kept = cases.assign(kept=evidence.ledger.each(exists, paths))
     return kept[kept["kept"]].assign(is_home=kept["role"] == "in_domain")
 
 
@@ -116,24 +126,25 @@ def _overlay(row: "pd.Series[str]", what: str, evidence: Evidence, most_bytes: i
         caption=caption,
     )
     try:
-        voxels = _voxels(row, evidence)
+        found = volumes_of(str(row["trial_id"]), str(row["case_id"]), evidence)
+        voxels = (found.image, found.reference, found.prediction, found.spacing_mm)
         return replace(empty, uri=draw(*voxels), scene=scene(*voxels, most_bytes))
     except Exception as error:  # noqa: BLE001 - whatever one scan does, it must not take the whole page down
         return replace(empty, problem=f"not drawn: {error or type(error).__name__}")
 
 
-def _voxels(row: "pd.Series[str]", evidence: Evidence) -> tuple[Array, Mask, Mask, tuple[float, float, float]]:
-    """Image, reference, prediction and the size of a voxel."""
-    files = evidence.files.get(str(row["case_id"]), {})
+def volumes_of(trial_id: str, case_id: str, evidence: Evidence) -> Volumes:
+    """The scan of a case, its reference and the mask that a trial kept; OSError or ValueError where one is no use."""
+    files = evidence.files.get(case_id, {})
     # A domain may number its structures in its own way; older lists of scans do not say so.
-    known = evidence.specs[str(row["trial_id"])].preprocessing.labels
+    known = evidence.specs[trial_id].preprocessing.labels
     values = [(files.get("label_values") or {}).get(name, value) for name, value in known.items()]
     image, spacing = _read(Path(files.get("image") or ""))
     label, _ = _read(Path(files.get("label") or ""))
-    mask, _ = _read(place(str(row["path"])))
+    mask, _ = _read(evidence.ledger.paths(trial_id).prediction(case_id))
     if not image.shape == label.shape == mask.shape:
         raise ValueError(f"image {image.shape}, label {label.shape}, mask {mask.shape} voxels")
-    return image, np.isin(label, values), mask > 0, spacing
+    return Volumes(image=image, reference=np.isin(label, values), prediction=mask > 0, spacing_mm=spacing)
 
 
 def _loaded(path: AnyPath) -> Any:
@@ -166,7 +177,7 @@ def draw(image: Array, reference: Mask, prediction: Mask, spacing_mm: tuple[floa
     figure = Figure(figsize=(6.0, 2.1), dpi=100, facecolor="black")
     for column, (axis, name) in enumerate(AXES):
         axes = figure.add_axes((column / 3 + 0.005, 0.02, 1 / 3 - 0.01, 0.86), frame_on=False, xticks=[], yticks=[])
-        box = _window(image.shape, spacing_mm, centre, shown)
+        box = window(image.shape, spacing_mm, centre, shown)
         planes = [
             np.take(volume[box], centre[axis] - box[axis].start, axis=axis).T
             for volume in (image, reference, prediction)
@@ -196,7 +207,7 @@ def _outline(axes: Axes, plane: Mask, colour: str, line: str) -> None:
     axes.contour(*grid, np.pad(plane, 1).astype(float), levels=[0.5], colors=colour, linewidths=1.3, linestyles=line)
 
 
-def _window(
+def window(
     shape: tuple[int, ...], spacing_mm: tuple[float, float, float], centre: NDArray[np.int_], shown: Mask
 ) -> tuple[slice, ...]:
     """Box around the shown structure with a margin, within the image."""

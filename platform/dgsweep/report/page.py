@@ -1,11 +1,12 @@
 """Fill the page's template: everything it shows is put into one mapping here."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
@@ -18,13 +19,22 @@ from dgsweep.report.control_section import control_sections
 from dgsweep.report.cost_quality import cost_figures
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.facets import facets
-from dgsweep.report.figures import Figure, distributions, five_numbers, learning_curves, student_curves
+from dgsweep.report.figures import (
+    Beside,
+    Column,
+    Figure,
+    distributions,
+    five_numbers,
+    learning_curves,
+    student_curves,
+)
 from dgsweep.report.files import NOTHING_WRITTEN, Written
 from dgsweep.report.forest import forest_rows
 from dgsweep.report.grid import Grid, distance_grid, forest_grid, plain_grid, quartile_grid, script_json
 from dgsweep.report.heatmap import heat_maps, scale_stops
 from dgsweep.report.looks import looks
 from dgsweep.report.network_times import network_rows
+from dgsweep.report.observers import observer_sections, over_columns, said
 from dgsweep.report.panels import RULE_MEANING, Panel, case_dice
 from dgsweep.report.pictures_section import pictures
 from dgsweep.report.searched import Searched
@@ -71,9 +81,13 @@ def render(
         "pictures": pictures(evidence, main, images=images),
         "plotly": get_plotlyjs(),
         "main": _panel_view(main, evidence) if main else None,
-        "statistics": [*(statistics_sections(main, evidence) if main else []), *control_sections(tables)],
+        "statistics": [
+            *(statistics_sections(main, evidence) if main else []),
+            *control_sections(tables),
+            *observer_sections(tables, evidence.observers),
+        ],
         "other_statistics": [(one.title, statistics_sections(one, evidence)) for one in found if one is not main],
-        "statistic_tables": list(found[0].statistics) if found else [],
+        "statistic_tables": [*(found[0].statistics if found else ()), *(name for name in tables if "observer" in name)],
         "others": [_panel_view(panel, evidence) for panel in found if panel is not main],
         "scale": scale_stops(),
         "confidence": f"{evidence.bootstrap.confidence:.0%}",
@@ -101,7 +115,8 @@ def page_figures(evidence: Evidence, found: list[Panel], tables: Mapping[str, pd
 
 
 def _cost_figures(evidence: Evidence, tables: Mapping[str, pd.DataFrame]) -> list[Figure]:
-    return cost_figures(tables["cost_and_quality"], several_networks=evidence.several_networks)
+    named = evidence.several_networks
+    return cost_figures(tables["cost_and_quality"], several_networks=named, observers=evidence.observers)
 
 
 def _totals(evidence: Evidence, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
@@ -144,10 +159,18 @@ def _figures(evidence: Evidence, main: Panel | None) -> dict[str, Any]:
     for figure in [*learning_curves(curves, known, chosen), *student_curves(curves)]:
         by_source.setdefault(figure.title.partition(": ")[0], []).append(figure)
     return {
-        "boxes": distributions(values, known) if values is not None else [],
+        "boxes": distributions(values, known, _readers_of(evidence)) if values is not None else [],
         "five_numbers": quartile_grid(five_numbers(values)) if values is not None else None,
         "curves": by_source,
     }
+
+
+def _readers_of(evidence: Evidence) -> Beside:
+    def beside(figure: go.Figure, columns: Sequence[Column]) -> str:
+        over_columns(figure, evidence.observers, columns)
+        return said(evidence.observers)
+
+    return beside
 
 
 def _with_network(rows: pd.DataFrame, several: bool) -> pd.DataFrame:

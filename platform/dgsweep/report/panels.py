@@ -73,8 +73,10 @@ def panels(evidence: Evidence) -> list[Panel]:
 
 
 def case_dice(panel: Panel, level: Level) -> pd.DataFrame:
-    """One row per case with its mean Dice over folds and seeds, and its target column."""
-    return over_repeats(with_targets(case_values(panel.rows, "dice"), level))
+    """One row per case with its mean Dice over folds and seeds, its target column, center and sequence."""
+    values = over_repeats(with_targets(case_values(panel.rows, "dice"), level))
+    places = panel.rows.drop_duplicates("case_id").set_index("case_id")[["center", "sequence"]]
+    return values.join(places, on="case_id")
 
 
 def _panels_of(rule: str, evidence: Evidence) -> list[Panel]:

@@ -140,7 +140,8 @@ def unfinished_searches(plan: Plan, finished: set[str]) -> list[str]:
     for spec in plan.trials:
         cells.setdefault(spec.cell_id, []).append(spec.trial_id in finished)
         names.setdefault(spec.cell_id, spec.name.rsplit(" trial ", 1)[0])
-    asked = {cell: len(done) + plan.to_propose.get(cell, 0) for cell, done in cells.items()}
+    left = plan.to_propose  # counted from every trial each time it is asked for
+    asked = {cell: len(done) + left.get(cell, 0) for cell, done in cells.items()}
     return [
         f"{names[cell]}: {sum(done)} of {asked[cell]}" for cell, done in cells.items() if 0 < sum(done) < asked[cell]
     ]
@@ -224,8 +225,9 @@ def _cell_sizes(plan: Plan) -> Iterator[tuple[str, int]]:
     for spec in (spec for spec in plan.compared if spec.phase == "train"):
         key = spec.method, spec.cell_id
         sizes[key] = sizes.get(key, 0) + 1
+    left = plan.to_propose
     for (method, cell), size in sizes.items():
-        yield method, size + plan.to_propose.get(cell, 0)
+        yield method, size + left.get(cell, 0)
 
 
 def _real(value: object) -> float:

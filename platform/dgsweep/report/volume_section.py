@@ -12,6 +12,8 @@ from dgsweep.report.blocks import Section, Table, intervals_of, numbers_of, pres
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.figures import Figure, Style, figure_json
 from dgsweep.report.looks import looks
+from dgsweep.report.observers import Observers, across
+from dgsweep.report.observers import said as of_readers
 from dgsweep.report.panels import Panel
 from dgsweep.report.texts import count, number
 
@@ -42,7 +44,7 @@ def volume_section(panel: Panel, evidence: Evidence) -> Section:
         title="Volumes",
         notes=(*warning, *NOTES),
         tables=present(_rows(found)),
-        figures=present(*(_figures(rows, panel.key, looks(evidence)) if len(rows) else ())),
+        figures=present(*(_figures(rows, panel.key, looks(evidence), evidence.observers) if len(rows) else ())),
         nothing="No case with a reference volume has been scored yet.",
     )
 
@@ -71,13 +73,16 @@ def _rows(found: pd.DataFrame) -> Table | None:
     )
 
 
-def _figures(rows: pd.DataFrame, panel: str, known: dict[str, Style]) -> list[Figure]:
+def _figures(rows: pd.DataFrame, panel: str, known: dict[str, Style], observers: Observers) -> list[Figure]:
     step = -(-len(rows) // MOST_POINTS)
     shown = rows.iloc[::step]
     said = f"{count(len(shown), 'point')}, one each case, structure and training" + (
         f"; one in {step} is drawn." if step > 1 else "."
     )
-    return [_regression(shown, f"volume-{panel}", said, known), _errors(shown, f"error-{panel}", said, known)]
+    return [
+        _regression(shown, f"volume-{panel}", said, known),
+        _errors(shown, f"error-{panel}", said, known, observers),
+    ]
 
 
 def _regression(rows: pd.DataFrame, key: str, said: str, known: dict[str, Style]) -> Figure:
@@ -88,7 +93,7 @@ def _regression(rows: pd.DataFrame, key: str, said: str, known: dict[str, Style]
     return Figure(key=key, title="Predicted against reference volume", description=said, json=figure_json(figure))
 
 
-def _errors(rows: pd.DataFrame, key: str, said: str, known: dict[str, Style]) -> Figure:
+def _errors(rows: pd.DataFrame, key: str, said: str, known: dict[str, Style], observers: Observers) -> Figure:
     figure = _by_method(rows, known, lambda own: (own["dice"].tolist(), own["volume_error"].tolist()))
     dice = np.linspace(2.0 / (2.0 + LARGEST_ERROR), 1.0, 60)
     low, _ = volume_error_bounds(every := np.linspace(0.0, 1.0, 60))
@@ -98,10 +103,12 @@ def _errors(rows: pd.DataFrame, key: str, said: str, known: dict[str, Style]) ->
         xaxis={"title": "Dice", "range": [-0.02, 1.02]},
         yaxis={"title": "relative volume error", "range": [-1.1, LARGEST_ERROR]},
     )
+    across(figure, observers, upright=True)
+    bounds = f"{said} Dotted lines are the least and the largest error that a Dice allows."
     return Figure(
         key=key,
         title="Volume error against Dice",
-        description=f"{said} Dotted lines are the least and the largest error that a Dice allows.",
+        description=bounds + of_readers(observers),
         json=figure_json(figure),
     )
 

@@ -8,11 +8,13 @@ from dgsweep.analysis.reference import read_paper
 from dgsweep.report.against import Against, against
 from dgsweep.report.control_section import control_tables
 from dgsweep.report.cost_quality import cost_and_quality
+from dgsweep.report.csv_text import long_csv
 from dgsweep.report.evidence import Evidence, read_evidence
 from dgsweep.report.figures import Figure
 from dgsweep.report.files import Written
 from dgsweep.report.latex import latex_tables
 from dgsweep.report.network_times import network_table
+from dgsweep.report.observers import observer_tables
 from dgsweep.report.page import main_panel, page_figures, render
 from dgsweep.report.panels import Panel, panels
 from dgsweep.report.searched import Searched, searched, searched_table
@@ -20,6 +22,9 @@ from dgsweep.report.static import matrix_figures, write_svgs
 from dgsweep.report.totals import cost_table
 from dgsweep.storage.files import write_bytes
 from dgsweep.storage.place import AnyPath, place
+
+LONG = ("cases", "curves")
+"""Tables that grow with every trial and case."""
 
 
 def write_report(
@@ -49,7 +54,8 @@ def write_report(
     if compared is not None:
         tables[f"against_{compared.paper.name}"] = compared.table
     for name, table in tables.items():
-        write_bytes(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        content = long_csv(table) if name in LONG else table.to_csv(index=False, lineterminator="\n").encode()
+        write_bytes(folder / "tables" / f"{name}.csv", content)
     drawn = _figures(evidence, found, compared, tried, tables) if figures else []
     written = _write_for_papers(latex_tables(evidence, found, compared), drawn, folder)
     page = folder / "report.html"
@@ -89,6 +95,7 @@ def csv_tables(evidence: Evidence, found: list[Panel]) -> dict[str, pd.DataFrame
         tables
         | _statistics(found)
         | control_tables(evidence)
+        | observer_tables(evidence.observers, evidence.bootstrap)
         | {
             "trials": evidence.states,
             "cases": evidence.cases,
