@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dgsweep.cli.show import print_json, print_table, stderr
 
-app = typer.Typer(help="Scans: make a phantom, check a manifest.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from dgsweep.data.importing import Written
+
+app = typer.Typer(help="Scans: make a phantom, import and check data sets.", no_args_is_help=True)
 
 
 @app.command()
@@ -55,3 +58,71 @@ def check(
         )
     if result.errors:
         raise typer.Exit(2)
+
+
+@app.command("import")
+def import_(  # noqa: PLR0913, PLR0917 - the options of the verb
+    kind: Annotated[str, typer.Argument(help="How the data set lies there; `dgsweep data kinds` lists them.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data set.")],
+    out: Annotated[Path, typer.Argument(help="Folder for manifest.csv and dataset.yaml.")],
+    copy: Annotated[bool, typer.Option(help="Copy every volume, without header text.")] = False,
+    pseudonymise: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY.csv", help="Copy under random ids; the key file is made, or used again."),
+    ] = None,
+    center: Annotated[str, typer.Option(help="Center of cases whose place does not tell it.")] = "",
+    sequence: Annotated[str, typer.Option(help="Sequence of cases whose place does not tell it.")] = "",
+    metadata: Annotated[Path | None, typer.Option(help="CSV by case_id or patient_id whose columns win.")] = None,
+    image: Annotated[str, typer.Option(help="Kind folder: '{center}_{patient}_{sequence}.nii.gz'.")] = "",
+    label: Annotated[str, typer.Option(help="Kind folder: the same for label maps.")] = "",
+    splits: Annotated[Path | None, typer.Option(help="Kind nnunet: splits_final.json.")] = None,
+    fold: Annotated[int | None, typer.Option(help="Kind nnunet: its fold that becomes the column split.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Write a manifest for a published data set. Voxels stay where they are, except what is no NIfTI volume."""
+    from rich.progress import Progress
+
+    from dgsweep.data.importing import ImportOptions, find_cases, write_import
+    from dgsweep.data.importing.pseudonyms import Pseudonyms
+
+    options = ImportOptions(
+        center=center, sequence=sequence, metadata=metadata, splits=splits, fold=fold,
+        image_pattern=image, label_pattern=label,
+    )  # fmt: skip
+    found = find_cases(kind, source, options)
+    names = Pseudonyms(pseudonymise, out) if pseudonymise else None
+    console = stderr()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("import", total=None)
+        written = write_import(
+            found, out, copy=copy, pseudonyms=names,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    _print_import(written, as_json=as_json)
+    if any(finding.severity == "error" for finding in written.findings.all):
+        raise typer.Exit(2)
+
+
+def _print_import(written: "Written", *, as_json: bool) -> None:
+    findings = [asdict(finding) for finding in written.findings.all]
+    facts = {"manifest": str(written.manifest), "cases": written.cases, "copied": written.copied}
+    if as_json:
+        print_json({**facts, "outside": written.outside, "domains": list(written.domains), "findings": findings})
+        return
+    print_table(list(written.domains), ["domain", "patients", "cases", "labelled"])
+    if findings:
+        print_table(findings, ["severity", "case_id", "where", "found", "fix"])
+    typer.echo(f"{written.cases} cases in {written.manifest}, {written.copied} volumes written")
+    outside = " --allow-outside" if written.outside else ""
+    typer.echo(f"next: dgsweep data check {written.manifest}{outside}")
+    if written.outside:
+        typer.echo("the scans stay where they are: a sweep on this manifest needs `data: {allow_outside: true}`")
+
+
+@app.command()
+def kinds(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """List the layouts that `import` knows."""
+    from dgsweep.data.importing import KINDS
+
+    rows = [{"name": name, "layout": kind.about} for name, kind in KINDS.items()]
+    print_json(rows) if as_json else print_table(rows, ["name", "layout"])
