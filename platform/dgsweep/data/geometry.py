@@ -21,8 +21,8 @@ from dgsweep.errors import CaseError, Problem
 from dgsweep.storage.place import AnyPath
 
 __all__ = [
-    "NativeGrid", "Volume", "grid_mismatch", "read_label", "read_volume", "resample_image", "resample_label",
-    "resampled_shape", "to_native", "write_mask",
+    "NativeGrid", "Volume", "grid_mismatch", "probabilities_to_native", "read_label", "read_volume", "resample_image",
+    "resample_label", "resampled_shape", "to_native", "write_mask",
 ]  # fmt: skip
 
 ANISOTROPY_THRESHOLD = 3.0
@@ -125,6 +125,21 @@ def to_native(class_probabilities: npt.NDArray[np.float32], native: NativeGrid) 
         mask[score > best] = index
         best = np.maximum(best, score)
     return native.from_canonical(mask)
+
+
+def probabilities_to_native(
+    class_probabilities: npt.NDArray[np.float32], native: NativeGrid
+) -> npt.NDArray[np.float32]:
+    """Probabilities (C, i, j, k) in the file's own voxel order, from those (C, x, y, z) on the working grid."""
+    shape, spacing = native.canonical_shape, native.spacing_mm
+    sides = zip(shape, spacing, class_probabilities.shape[1:], strict=True)
+    thick = _thick_axis(_triple(tuple(old * size / new for old, size, new in sides)), spacing)
+    return np.stack(
+        [
+            native.from_canonical(_resample(one.astype(np.float32, copy=False), shape, thick, sitk.sitkLinear))
+            for one in class_probabilities
+        ]
+    )
 
 
 def write_mask(path: AnyPath, mask: npt.NDArray[np.uint8], native: NativeGrid) -> None:

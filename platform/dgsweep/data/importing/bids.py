@@ -54,8 +54,8 @@ def _parts(name: str) -> tuple[dict[str, str], str]:
     """`sub-01_ses-2_T1w.nii.gz` -> its entities in order and its suffix."""
     stem = name.split(".", maxsplit=1)[0]
     *pairs, suffix = stem.split("_")
-    found = [match.groups() for pair in pairs if (match := _ENTITY.fullmatch(pair))]
-    return dict(found), suffix
+    found = [match for pair in pairs if (match := _ENTITY.fullmatch(pair))]
+    return {match[1]: match[2] for match in found}, suffix
 
 
 def _key(entities: Mapping[str, str], suffix: str) -> tuple[tuple[str, str], ...]:
