@@ -1,8 +1,9 @@
 """`dgsweep data`: make the phantom, check a data set."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,24 +41,40 @@ def check(
     manifest: Annotated[Path, typer.Argument(help="manifest.csv, manifest.parquet, or the folder that holds it.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     allow_outside: Annotated[bool, typer.Option(help="Let the manifest name files outside its folder.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Write a page with a picture of every case.")
+    ] = None,
 ) -> None:
     """Check a manifest, its files and their voxels; every problem at once. Exit 2 when one keeps the data from use."""
     from dgsweep.config.schema import DataConfig
     from dgsweep.data.check import check_manifest
 
     path = manifest / "manifest.csv" if manifest.is_dir() else manifest
-    result = check_manifest(path, DataConfig(manifest=str(path), allow_outside=allow_outside))
+    data = DataConfig(manifest=str(path), allow_outside=allow_outside)
+    if html is None:
+        result = check_manifest(path, data)
+    else:
+        from dgsweep.report.data_page import Pictures, data_page
+        from dgsweep.storage.files import write_bytes
+
+        pictures = Pictures()
+        result = check_manifest(path, data, look=pictures)
+        write_bytes(html, data_page(result, pictures, name=path.resolve().parent.name).encode())
     findings = [asdict(finding) for finding in result.findings]
     if as_json:
         print_json({"manifest": str(path), "cases": result.cases, "errors": len(result.errors), "findings": findings})
     else:
         if findings:
             print_table(findings, ["severity", "case_id", "where", "found", "fix"])
-        typer.echo(
-            f"{result.cases} cases read, {len(result.errors)} errors, {len(findings) - len(result.errors)} warnings"
-        )
+        typer.echo(f"{result.cases} cases read, {len(result.errors)} errors, {_count(findings, 'warning')} warnings")
+        if html is not None:
+            typer.echo(f"page: {html} (it shows patients)")
     if result.errors:
         raise typer.Exit(2)
+
+
+def _count(findings: Sequence[Mapping[str, Any]], severity: str) -> int:
+    return sum(1 for finding in findings if finding["severity"] == severity)
 
 
 @app.command("import")
