@@ -5,6 +5,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -150,10 +151,10 @@ def _lines(of: Mapping[str, Sequence[NDArray[np.float64]]]) -> str:
     for number, (domain, histograms) in enumerate((domain, some) for domain, some in of.items() if some):
         look = {"color": PALETTE[number % len(PALETTE)], "dash": DASHES[(number // len(PALETTE)) % len(DASHES)]}
         share = 100 * np.mean(histograms, axis=0)
-        figure.add_trace(go.Scatter(x=middle.round(3), y=share.round(4), name=domain, mode="lines", line=look))
+        figure.add_trace(go.Scatter(x=middle.round(3), y=share.round(4), name=escape(domain), mode="lines", line=look))
     figure.update_layout(
         xaxis_title="intensity, standard deviations of the scan around its mean", yaxis_title="% of voxels",
         height=340, margin={"l": 55, "r": 10, "t": 10, "b": 50}, legend={"orientation": "h", "y": -0.25},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
     )  # fmt: skip
-    return json.dumps(json.loads(figure.to_json())).replace("</", "<\\/")
+    return json.dumps(json.loads(figure.to_json())).replace("<", "\\u003c")
