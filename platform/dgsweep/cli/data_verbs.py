@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dgsweep.cli import cache_verbs
+from dgsweep.cli.options import Json, RunFolder
 from dgsweep.cli.show import print_json, print_table, stderr
 
 if TYPE_CHECKING:
     from dgsweep.data.importing import Written
 
 app = typer.Typer(help="Scans: make a phantom, import and check data sets.", no_args_is_help=True)
+
+app.add_typer(cache_verbs.app, name="cache")
 
 
 @app.command()
@@ -134,6 +138,24 @@ def _print_import(written: "Written", *, as_json: bool) -> None:
     typer.echo(f"next: dgsweep data check {written.manifest}{outside}")
     if written.outside:
         typer.echo("the scans stay where they are: a sweep on this manifest needs `data: {allow_outside: true}`")
+
+
+@app.command()
+def export(
+    sweep: RunFolder,
+    out: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    splits: Annotated[
+        Literal["nnunet"], typer.Option(help="Write splits_final.json for the sweep's protocol.")
+    ] = "nnunet",
+    val: Annotated[Literal["source", "target"], typer.Option(help="What nnU-Net validates on.")] = "source",
+    as_json: Json = False,
+) -> None:
+    """Write the division of patients for other tools: each fold of the file is a source set and fold of the sweep."""
+    from dgsweep.prediction.nnunet_splits import nnunet_splits, write_nnunet_splits
+    from dgsweep.records.ledger import Ledger
+
+    rows = write_nnunet_splits(nnunet_splits(Ledger(sweep).read_plan(), val=val), out)
+    print_json(rows) if as_json else print_table(rows, list(rows[0]) if rows else ["nnunet_fold"])
 
 
 @app.command()
