@@ -109,3 +109,34 @@ def score(
             print_table(problems, ["where", "found", "fix"])
     if problems:
         raise typer.Exit(2)
+
+
+def export(  # noqa: PLR0913, PLR0917 - the options of the verb
+    sweep: RunFolder,
+    out: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    trial: Annotated[str, typer.Option(help="Trial id or its beginning.")] = "",
+    method: Annotated[str, typer.Option(help="The cell of this method.")] = "",
+    network: Annotated[str, typer.Option(help="The cell of this network.")] = "",
+    sources: Annotated[str, typer.Option(help="The cell trained on these domains: a shell pattern.")] = "",
+    rule: Annotated[str, typer.Option(help="Which trial of the cell: a selection rule.")] = "source_val",
+    onnx: Annotated[bool, typer.Option(help="Write models/model.onnx too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a trained network as a MONAI bundle, and as ONNX where the network allows."""
+    from dgsweep.prediction.bundle import write_bundle
+    from dgsweep.prediction.choice import Choice, chosen_trials
+    from dgsweep.prediction.onnx_file import write_onnx
+    from dgsweep.prediction.predict import load_models
+    from dgsweep.training.timing import torch_device
+
+    choice = Choice(trials=(trial,) if trial else (), method=method, network=network, sources=sources, rule=rule)
+    ledger, specs = chosen_trials(sweep, choice)
+    (model,) = load_models(ledger, specs, torch_device("cpu"))
+    write_bundle(model, out)
+    facts: dict[str, Any] = {"bundle": str(out), "trial_id": model.spec.trial_id, "name": model.spec.name}
+    if onnx:
+        facts |= {"onnx": str(out / "models" / "model.onnx")}
+        facts |= {"largest_difference": write_onnx(model, out / "models" / "model.onnx")}
+    print_json(facts) if as_json else print_table(
+        [{"what": key, "is": text} for key, text in facts.items()], ["what", "is"]
+    )
