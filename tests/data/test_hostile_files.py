@@ -37,7 +37,7 @@ def test_the_unchanged_header_is_readable(tmp_path):
         ({"dim": [3, 2048, 2048, 2048, 1, 1, 1, 1]}, "32.0 GiB"),
         ({"dim": [3, 0, 4, 4, 1, 1, 1, 1]}, "shape"),
         ({"dim": [3, -4, 4, 4, 1, 1, 1, 1]}, "shape"),
-        ({"dim": [4, 4, 4, 2, 2, 1, 1, 1]}, "shape"),
+        ({"dim": [4, 4, 4, 2, 2, 1, 1, 1]}, "2 volumes"),
         ({"dim": [2, 4, 4, 1, 1, 1, 1, 1]}, "shape"),
         ({"dim": [99, 4, 4, 4, 1, 1, 1, 1]}, "shape"),
         ({"pixdim": [1, 0, 1, 1, 0, 0, 0, 0]}, "voxel size"),
@@ -59,6 +59,11 @@ def test_a_header_that_cannot_be_right_is_named(tmp_path, fields, found):
     assert found in error.value.problems[0].found
     assert error.value.problems[0].fix
     assert error.value.exit_code == 2
+
+
+def test_a_fourth_axis_of_one_volume_is_read_as_three_dimensions(tmp_path):
+    volume = read_volume(_header(tmp_path, dim=[4, 4, 4, 4, 1, 1, 1, 1]))
+    assert volume.array.shape == (4, 4, 4)
 
 
 def test_a_bomb_is_refused_before_memory_is_taken(tmp_path):

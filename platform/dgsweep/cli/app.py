@@ -10,6 +10,7 @@ import typer
 import dgsweep
 from dgsweep.cli import (
     data_verbs,
+    output_verbs,
     paper_verbs,
     plugin_verbs,
     reader_verbs,
@@ -39,6 +40,8 @@ for verb in (sweep_verbs.plan, sweep_verbs.run, submit_verb.submit, steering_ver
     app.command()(verb)
 for steering_verb in (steering_verbs.retry, steering_verbs.cancel, steering_verbs.extend, steering_verbs.gc):
     app.command()(steering_verb)
+for output_verb in (output_verbs.predict, output_verbs.score, output_verbs.export):
+    app.command()(output_verb)
 for paper_verb in (paper_verbs.reference, paper_verbs.bench):
     app.command()(paper_verb)
 

@@ -195,11 +195,21 @@ def _image_arrays(case: Case, grid: Preprocessing) -> tuple[Arrays, dict[str, An
     if grid.normalisation not in NORMALISATIONS:
         raise _case_error(case, f"normalisation {grid.normalisation!r}", f"known are {', '.join(NORMALISATIONS)}")
     require_unchanged(case, case.image, case.info.image_sha)
-    volume = read_volume(case.image)
+    scan = scan_on_grid(case.image, grid)
+    return {"image": scan.image}, {"native": scan.native.to_json(), "spacing_mm": list(scan.spacing_mm)}
+
+
+def scan_on_grid(path: Path, grid: Preprocessing) -> CachedCase:
+    """A scan as a network sees it, in memory and not in the cache; CaseError when it cannot be read."""
+    volume = read_volume(path)
     image = resample_image(NORMALISATIONS[grid.normalisation](volume.array), volume.spacing_mm, grid.spacing_mm)
-    sides = zip(volume.spacing_mm, volume.array.shape, image.shape, strict=True)
-    spacing = [side * old / new for side, old, new in sides]
-    return {"image": image}, {"native": volume.native.to_json(), "spacing_mm": spacing}
+    x, y, z = (
+        side * old / new for side, old, new in zip(volume.spacing_mm, volume.array.shape, image.shape, strict=True)
+    )
+    return CachedCase(
+        case_id=path.name.split(".")[0], domain="", image=image, label=None, foreground={}, native=volume.native,
+        spacing_mm=(x, y, z),
+    )  # fmt: skip
 
 
 def _label_arrays(

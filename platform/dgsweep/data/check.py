@@ -1,7 +1,7 @@
 """Quality check of a data set before anything is trained on it: everything that can be told from files and voxels."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,10 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from dgsweep.config.schema import DataConfig
+from dgsweep.data.case_facts import CaseFacts, facts_of
+from dgsweep.data.domain_checks import check_domains
 from dgsweep.data.finding import Finding, Findings
-from dgsweep.data.geometry import read_volume
+from dgsweep.data.geometry import Volume, read_volume
 from dgsweep.data.grid import NativeGrid, Spacing
 from dgsweep.data.hashes import HashStore
 from dgsweep.data.label_content import label_values
@@ -19,6 +21,7 @@ from dgsweep.data.manifest import Case, inspect_manifest
 from dgsweep.data.nifti import UNREADABLE
 from dgsweep.errors import CaseError, ManifestError
 
+Look = Callable[[Case, Volume], None]
 OUTLIER_FACTOR = 2.0
 """A voxel side or field of view this far from the median of its domain is reported."""
 OUTLIER_CASES = 3
@@ -34,6 +37,8 @@ class CheckResult:
     findings: tuple[Finding, ...]
     cases: int
     """Cases whose files could be read."""
+    facts: tuple[CaseFacts, ...] = ()
+    """Of every case whose image could be read."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -41,8 +46,13 @@ class CheckResult:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
 
-def check_manifest(path: Path, data: DataConfig, *, hashes: HashStore | None = None) -> CheckResult:
-    """Check a manifest, its files and their voxels. Never raises for what a file holds: all becomes findings."""
+def check_manifest(
+    path: Path, data: DataConfig, *, hashes: HashStore | None = None, look: Look | None = None
+) -> CheckResult:
+    """Check a manifest, its files and their voxels. Never raises for what a file holds: all becomes findings.
+
+    `look` is shown every image that could be read, so that a page of pictures reads no scan twice.
+    """
     try:
         store = hashes or HashStore()
         manifest, findings = inspect_manifest(path, data, hashes=store)
@@ -50,26 +60,32 @@ def check_manifest(path: Path, data: DataConfig, *, hashes: HashStore | None = N
         found = [Finding(where=problem.where, found=problem.found, fix=problem.fix) for problem in error.problems]
         return CheckResult(findings=tuple(found), cases=0)
     values = label_values(manifest.cases, store, Findings())
+    facts = []
     for case in manifest.cases:
-        _check_image(case, findings)
+        if (volume := _check_image(case, findings)) is not None:
+            facts.append(facts_of(case, volume))
+            if look is not None:
+                look(case, volume)
         if case.label is not None and case.info.case_id in values:
             _check_label(case, values[case.info.case_id], findings)
     _check_outliers(manifest.cases, findings)
-    return CheckResult(findings=tuple(findings.all), cases=len(manifest.cases))
+    check_domains(facts, values, findings)
+    return CheckResult(findings=tuple(findings.all), cases=len(manifest.cases), facts=tuple(facts))
 
 
-def _check_image(case: Case, findings: Findings) -> None:
-    """Findings of the image's voxels and header."""
+def _check_image(case: Case, findings: Findings) -> Volume | None:
+    """Findings of the image's voxels and header; None when it cannot be read."""
     where, case_id = f"case {case.info.case_id}, image", case.info.case_id
     try:
         volume = read_volume(case.image)
     except CaseError as error:
         _note(error, where, case_id, findings)
-        return
+        return None
     if volume.array.min() == volume.array.max():
         findings.warn(where, f"every voxel is {volume.array.flat[0]:g}", "look at the scan", case_id=case_id)
     for contradiction in _header_contradictions(case.image, volume.native):
         findings.warn(where, contradiction, "the affine that nibabel prefers is used; check it", case_id=case_id)
+    return volume
 
 
 def _check_label(case: Case, values: frozenset[int], findings: Findings) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from dgsweep.errors import Problem
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,10 @@ class Findings:
     def warn(self, where: str, found: str, fix: str = "", *, case_id: str = "") -> None:
         """Note something that a person should look at."""
         self.all.append(Finding(where=where, found=found, fix=fix, case_id=case_id, severity="warning"))
+
+    def note(self, where: str, found: str, fix: str = "") -> None:
+        """Note something that is handled, and that a person may want to know."""
+        self.all.append(Finding(where=where, found=found, fix=fix, severity="note"))
 
     @property
     def errors(self) -> list[Finding]:

@@ -6,28 +6,23 @@ exact inverse whatever the affine (oblique, left-handed, sheared). As nnU-Net: i
 on their one-hot form; where voxels are anisotropic (factor above 3) the thick axis is resampled by nearest neighbour.
 """
 
-import gzip
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - the name that its own documentation uses
-from nibabel.affines import voxel_sizes
 
 from dgsweep.data.grid import NativeGrid, Shape, Spacing, corner_distance_voxels
 from dgsweep.data.nifti import MAX_VOLUME_BYTES, case_error, is_nifti, read_array, read_header
+from dgsweep.data.volume_file import save_volume
 from dgsweep.errors import CaseError, Problem
-from dgsweep.storage.files import write_bytes
 from dgsweep.storage.place import AnyPath
 
 __all__ = [
-    "NativeGrid", "Volume", "grid_mismatch", "read_label", "read_volume", "resample_image", "resample_label",
-    "resampled_shape", "to_native", "write_mask",
+    "NativeGrid", "Volume", "grid_mismatch", "probabilities_to_native", "read_label", "read_volume", "resample_image",
+    "resample_label", "resampled_shape", "to_native", "write_mask",
 ]  # fmt: skip
 
 ANISOTROPY_THRESHOLD = 3.0
@@ -132,6 +127,21 @@ def to_native(class_probabilities: npt.NDArray[np.float32], native: NativeGrid) 
     return native.from_canonical(mask)
 
 
+def probabilities_to_native(
+    class_probabilities: npt.NDArray[np.float32], native: NativeGrid
+) -> npt.NDArray[np.float32]:
+    """Probabilities (C, i, j, k) in the file's own voxel order, from those (C, x, y, z) on the working grid."""
+    shape, spacing = native.canonical_shape, native.spacing_mm
+    sides = zip(shape, spacing, class_probabilities.shape[1:], strict=True)
+    thick = _thick_axis(_triple(tuple(old * size / new for old, size, new in sides)), spacing)
+    return np.stack(
+        [
+            native.from_canonical(_resample(one.astype(np.float32, copy=False), shape, thick, sitk.sitkLinear))
+            for one in class_probabilities
+        ]
+    )
+
+
 def write_mask(path: AnyPath, mask: npt.NDArray[np.uint8], native: NativeGrid) -> None:
     """Write a mask in the file's own voxel order as NIfTI with the source's affine and an otherwise empty header.
 
@@ -141,34 +151,12 @@ def write_mask(path: AnyPath, mask: npt.NDArray[np.uint8], native: NativeGrid) -
         problem = Problem(where=str(path), found=f"a mask of shape {mask.shape} for a grid of {native.shape}",
                           fix="expected a .nii or .nii.gz name and the grid's own shape")  # fmt: skip
         raise CaseError("the mask cannot be written", [problem])
-    image = nib.Nifti1Image(np.ascontiguousarray(mask, dtype=np.uint8), None)
-    image.set_sform(native.matrix, code=native.space_code)
-    image.set_qform(native.matrix, code=native.space_code if _is_orthogonal(native) else 0, strip_shears=True)
-    image.header.set_xyzt_units("mm")
-    if not isinstance(path, Path):
-        content = image.to_bytes()
-        write_bytes(path, gzip.compress(content, compresslevel=1) if path.name.lower().endswith(".gz") else content)
-        return
-    suffix = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
-    partial = path.with_name(f".{secrets.token_hex(8)}{suffix}")
-    try:
-        nib.save(image, partial)
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    save_volume(path, np.ascontiguousarray(mask, dtype=np.uint8), native.matrix, space_code=native.space_code)
 
 
 def native_grid(path: Path, *, max_bytes: int = MAX_VOLUME_BYTES) -> NativeGrid:
     """Grid of a file, from its header only; CaseError when the header is unusable."""
     return read_header(path, max_bytes)[0]
-
-
-def _is_orthogonal(native: NativeGrid) -> bool:
-    """Whether a qform (rotation and scale only) can hold the affine."""
-    axes = native.matrix[:3, :3] / voxel_sizes(native.matrix)
-    return bool(np.allclose(axes.T @ axes, np.eye(3), atol=1e-4))
 
 
 def _triple(values: tuple[Any, ...]) -> tuple[Any, Any, Any]:

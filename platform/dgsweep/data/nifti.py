@@ -53,25 +53,38 @@ def case_error(path: Path, found: str, fix: str) -> CaseError:
 def read_header(path: Path, max_bytes: int = MAX_VOLUME_BYTES) -> tuple[NativeGrid, int]:
     """Grid of the file and the bytes that header and voxels must have together, decompressed.
 
-    Reads the header only. Raises CaseError when it is no 3D single-file NIfTI, holds no real numbers, has an
-    impossible size, spacing or affine, or declares more than `max_bytes` as float32.
+    Reads the header only. Raises CaseError when it is no single-file NIfTI of one volume, holds no real numbers, has an
+    impossible size, spacing or affine, or declares more than `max_bytes` as float32. A fourth axis of length 1 is fine.
     """
+    grid, volumes, needed = _read_header(path, max_bytes)
+    if volumes != 1:
+        raise case_error(path, f"the image has {volumes} volumes", "expected one 3D volume; split 4D series into cases")
+    return grid, needed
+
+
+def read_volume_header(path: Path, max_bytes: int = MAX_VOLUME_BYTES) -> tuple[NativeGrid, int]:
+    """Grid of the volumes of a 3D or 4D file and how many it holds; CaseError as `read_header`."""
+    grid, volumes, _ = _read_header(path, max_bytes)
+    return grid, volumes
+
+
+def _read_header(path: Path, max_bytes: int) -> tuple[NativeGrid, int, int]:
     try:
         with open_stream(path) as stream:
             header = _parse(path, stream.read(540))
-        _check_voxels(path, header, max_bytes)
+        volumes = _check_voxels(path, header, max_bytes)
         grid = _grid(path, header)
-        needed = int(header["vox_offset"]) + math.prod(grid.shape) * header.get_data_dtype().itemsize
+        needed = int(header["vox_offset"]) + math.prod(grid.shape) * volumes * header.get_data_dtype().itemsize
     except UNREADABLE as error:
         raise case_error(path, f"the header cannot be read ({error})", "replace the file by an intact NIfTI") from error
-    return grid, needed
+    return grid, volumes, needed
 
 
 def read_array(path: Path, max_bytes: int = MAX_VOLUME_BYTES) -> tuple[npt.NDArray[np.float32], NativeGrid]:
     """Voxels as float32, scaled as the header says, in the file's own order, and the grid. Raises CaseError."""
     grid, _ = read_header(path, max_bytes)
     try:
-        array = np.asarray(nib.load(path, mmap=False).dataobj, dtype=np.float32)
+        array = np.asarray(nib.load(path, mmap=False).dataobj, dtype=np.float32).reshape(grid.shape)
     except UNREADABLE as error:
         raise case_error(
             path, f"the voxels cannot be read ({error})", "copy the file again; it is cut or damaged"
@@ -97,10 +110,12 @@ def _parse(path: Path, raw: bytes) -> Any:
     raise case_error(path, "this is no single-file NIfTI", "convert the scan to .nii.gz")
 
 
-def _check_voxels(path: Path, header: Any, max_bytes: int) -> None:
-    shape = tuple(int(length) for length in header["dim"][1 : 1 + max(int(header["dim"][0]), 0)])
-    if len(shape) != 3 or min(shape) < 1:
-        raise case_error(path, f"the image has the shape {shape}", "expected one 3D volume; split 4D series into cases")
+def _check_voxels(path: Path, header: Any, max_bytes: int) -> int:
+    """Number of volumes, all of whose voxels together are few enough."""
+    axes = int(header["dim"][0])
+    shape = tuple(int(length) for length in header["dim"][1 : 1 + max(axes, 0)])
+    if not 3 <= axes <= 7 or min(shape) < 1:
+        raise case_error(path, f"the image has the shape {shape}", "expected one 3D volume")
     declared = math.prod(shape) * 4
     if declared > max_bytes:
         raise case_error(
@@ -110,6 +125,7 @@ def _check_voxels(path: Path, header: Any, max_bytes: int) -> None:
         )
     if header.get_data_dtype().kind not in "iuf":
         raise case_error(path, f"voxels are of type {header.get_data_dtype()}", "expected integers or real numbers")
+    return math.prod(shape[3:])
 
 
 def _grid(path: Path, header: Any) -> NativeGrid:

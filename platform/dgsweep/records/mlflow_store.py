@@ -75,6 +75,16 @@ def run_status(uri: str, run_id: str) -> str:
     return str(found.status) if found.lifecycle_stage == "active" else ""
 
 
+def run_tag(uri: str, run_id: str, tag: str) -> str:
+    """A tag of any run; one of OUTAGES when there is no such run or tag, or the store cannot be reached."""
+    use_password_file()
+    with _created_once(uri):
+        tags = MlflowClient(uri).get_run(run_id).data.tags
+    if tag not in tags:
+        raise MlflowException(f"the run {run_id} has no tag {tag}: it shows no trial")
+    return str(tags[tag])
+
+
 class MlflowStore:
     """Runs of one sweep in one experiment, each found again by its key."""
 

@@ -1,0 +1,1 @@
+"""What leaves the platform: masks of new scans, scores of any two folders, and models for other tools."""
