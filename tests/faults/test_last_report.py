@@ -50,7 +50,9 @@ def test_a_trial_whose_last_report_and_end_arrive_together_ends(tmp_path: Path) 
         ),
         daemon=True,
     )
-    ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=True, log_to_driver=False)
+    own_ray = not ray.is_initialized()  # tests beside this one may have started a Ray that they go on with
+    if own_ray:
+        ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=True, log_to_driver=False)
     try:
         import execution_stand_in
 
@@ -63,4 +65,5 @@ def test_a_trial_whose_last_report_and_end_arrive_together_ends(tmp_path: Path) 
         assert outcomes[0].done == 1
         assert resumed, "nothing was stopped: the test shows nothing"
     finally:
-        ray.shutdown()
+        if own_ray:
+            ray.shutdown()

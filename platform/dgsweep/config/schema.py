@@ -161,6 +161,8 @@ class TrackingConfig(Section):
     uri: str = "sqlite:///runs/mlflow.db"
     experiment: str | None = None
     """None takes the name of the sweep."""
+    pictures: bool | None = None
+    """Whether pictures of patients go to MLflow: None only to a database on this machine, never to a server."""
 
 
 class AugmentConfig(Section):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import pandas as pd
@@ -20,6 +21,8 @@ from dgsweep.storage.files import exists, read_bytes
 from dgsweep.storage.place import AnyPath
 
 SWEEP = RunKey(kind="sweep", key="")
+PICTURES_TAG = "dgsweep.pictures"
+"""Fingerprint of the record whose pictures a summary run has."""
 _CAUSE_TAG = "dgsweep.cause"
 _STATE_TAG = "dgsweep.state"
 
@@ -116,8 +119,19 @@ def show_summary(store: MlflowStore, spec: TrialSpec, ledger: Ledger, rule: str)
     parent, end_ms = ensure_sweep(store, spec.sweep, ledger), now_ms()
     store.ensure(key, RunHead(name=name, tags=tags, parent=parent, start_ms=end_ms))
     store.log(key, _body(spec, ledger, end_ms))
+    store.fill_curves(key, curve_points(read_rows(ledger.paths(spec.trial_id).curves)), end_ms)
     store.set_tags(key, {RECORD_TAG: record})
     store.set_status(key, "FINISHED", end_ms)
+
+
+def show_pictures(store: MlflowStore, spec: TrialSpec, rule: str, draw: Callable[[], Mapping[str, bytes]]) -> None:
+    """Overlays of a selected trial; nothing when its summary run has those of this record, or does not exist."""
+    key = RunKey(kind="summary", key=f"{rule} {spec.cell_id}")
+    run = store.find(key)
+    if run is None or run.data.tags.get(PICTURES_TAG) == run.data.tags.get(RECORD_TAG):
+        return
+    store.log_bytes(key, "overlays", draw())
+    store.set_tags(key, {PICTURES_TAG: run.data.tags.get(RECORD_TAG, "")})
 
 
 def now_ms() -> int:

@@ -1,6 +1,7 @@
 """A thin layer over MlflowClient: every call may be repeated without leaving anything twice."""
 
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -171,6 +172,14 @@ class MlflowStore:
     def log_file(self, key: RunKey, path: Path) -> None:
         """Copy a file or folder to the run's artifacts."""
         self._client.log_artifact(self._runs[key].info.run_id, str(path))
+
+    def log_bytes(self, key: RunKey, folder: str, files: Mapping[str, bytes]) -> None:
+        """Write files into a folder of the run's artifacts."""
+        with tempfile.TemporaryDirectory() as place:
+            for name, content in files.items():
+                path = Path(place) / name
+                path.write_bytes(content)
+                self._client.log_artifact(self._runs[key].info.run_id, str(path), folder)
 
     def set_status(self, key: RunKey, status: str, end_ms: int | None = None) -> None:
         """Bring a run to RUNNING, FINISHED, FAILED or KILLED."""

@@ -122,6 +122,10 @@ class MlflowView:
 
         self._attempt(copied)
 
+    def pictures(self, spec: TrialSpec, rule: str, draw: Callable[[], Mapping[str, bytes]]) -> None:
+        """Add pictures (file name -> PNG) to the summary run of a selected trial, drawn only when it lacks them."""
+        self._attempt(lambda store: pages.show_pictures(store, spec, rule, draw))
+
     def finish(self, status: str) -> bool:
         """End the sweep's run (FINISHED, FAILED or KILLED) and every trial's run that still shows as running.
 

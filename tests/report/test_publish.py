@@ -1,0 +1,82 @@
+"""The report's page and overlays of selected trials stand in MLflow, unless a server would see patients."""
+
+import pytest
+from mlflow import MlflowClient
+from report_sweep import write_case_files
+
+from dgsweep.analysis.selection import select
+from dgsweep.config.schema import TrackingConfig
+from dgsweep.records.ledger import Ledger
+from dgsweep.records.mlflow_view import MlflowView
+from dgsweep.report import publish as module
+from dgsweep.report import write_report
+from dgsweep.report.publish import publish
+
+
+@pytest.fixture
+def shown(build, tmp_path):
+    """A sweep with kept masks whose trials and summaries stand in MLflow; its output, page and address."""
+    output = build()
+    ledger = Ledger(output)
+    plan = ledger.read_plan()
+    write_case_files(output, plan)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    view = MlflowView(uri, "shown", output)
+    view.start(plan)
+    chosen = select("source_val", plan, ledger.cases_frame(plan), ledger.curves_frame(plan))
+    assert view.sync(plan, ledger, {"source_val": chosen})
+    view.finish("FINISHED")
+    return output, write_report(output), uri
+
+
+def artifacts(uri) -> dict[str, list[str]]:
+    """Kind of run -> paths of its artifacts, one level down."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("shown").experiment_id
+    found: dict[str, list[str]] = {}
+    for run in client.search_runs([experiment]):
+        for one in client.list_artifacts(run.info.run_id):
+            inner = client.list_artifacts(run.info.run_id, one.path) if one.is_dir else [one]
+            found.setdefault(run.data.tags["dgsweep.kind"], []).extend(item.path for item in inner)
+    return found
+
+
+def test_the_sweeps_run_has_page_and_tables_and_selected_trials_have_overlays(shown):
+    output, page, uri = shown
+    publish(output, page, TrackingConfig(uri=uri, experiment="shown"), sweep="x")
+    found = artifacts(uri)
+    assert "report.html" in found["sweep"]
+    assert "tables/cases.csv" in found["sweep"]
+    assert any(path.startswith("overlays/best_") and path.endswith(".png") for path in found["summary"])
+    assert not any("overlays" in path for path in found["trial"])
+
+
+def test_overlays_are_drawn_once(shown, monkeypatch):
+    output, page, uri = shown
+    tracking = TrackingConfig(uri=uri, experiment="shown")
+    publish(output, page, tracking, sweep="x")
+    before = artifacts(uri)
+    monkeypatch.setattr(module, "draw", lambda *_: pytest.fail("drawn again"))
+    publish(output, page, tracking, sweep="x")
+    assert artifacts(uri) == before
+
+
+@pytest.mark.parametrize(("wanted", "remote"), [(False, False), (None, True)])
+def test_pictures_stay_here_when_they_are_not_wanted_or_would_go_to_a_server(shown, monkeypatch, wanted, remote):
+    output, page, uri = shown
+    monkeypatch.setattr(module, "is_remote", lambda _: remote)
+    publish(output, page, TrackingConfig(uri=uri, experiment="shown", pictures=wanted), sweep="x")
+    found = artifacts(uri)
+    assert "report.html" not in found["sweep"]
+    assert "tables/cases.csv" in found["sweep"]
+    assert not any("overlays" in path for path in found["summary"])
+
+
+def test_summary_runs_have_the_learning_curves_of_their_trial(shown):
+    _, _, uri = shown
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("shown").experiment_id
+    run = client.search_runs([experiment], "tags.`dgsweep.kind` = 'summary'")[0]
+    curves = [name for name in run.data.metrics if name.startswith("curve/")]
+    assert curves
+    assert max(len(client.get_metric_history(run.info.run_id, name)) for name in curves) > 1
