@@ -139,7 +139,8 @@ def _compared(table: pd.DataFrame, name: str, alpha: float, role: str = "target"
     if rows.empty:
         return ""
     marks = pd.Series([difference_mark(row, alpha) for row in rows.itertuples()]).value_counts()
-    found = [f"{mark} on {marks[mark]}" for mark in ("better", "worse", "undecided", "not separable") if mark in marks]
+    known = ("better", "worse", "undecided", "not separable", "no test")
+    found = [f"{mark} on {marks[mark]}" for mark in known if mark in marks]
     return f"Against ERM, paired by case: {', '.join(found)} of {len(rows)}."
 
 

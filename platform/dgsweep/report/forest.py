@@ -64,7 +64,12 @@ def _row(row: Any, alpha: float) -> ForestRow:
 
 
 def difference_mark(row: Any, alpha: float) -> str:
-    """`better` or `worse` when corrected p and interval agree, `undecided` when they do not, else `not separable`."""
+    """`better` or `worse` when corrected p and interval agree, `undecided` when they do not, else `not separable`.
+
+    `no test` where one patient leaves no interval.
+    """
+    if math.isnan(row.difference_low) or math.isnan(row.difference_high):
+        return "no test"
     if not (row.difference_low > 0 or row.difference_high < 0):
         return "not separable"
     if not row.p_holm < alpha:
