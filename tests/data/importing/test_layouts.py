@@ -79,16 +79,18 @@ def test_a_ct_set_is_paired_and_names_its_pancreas(tmp_path, kind, image, label,
 
 
 @pytest.mark.parametrize(
-    ("stem", "sequences", "separator"),
+    ("stem", "sequences", "separator", "enhancing"),
     [
-        ("BraTS-GLI-00002-000", ("t1n", "t1c", "t2w", "t2f"), "-"),
-        ("BraTS20_Training_001", ("t1", "t1ce", "t2", "flair"), "_"),
+        ("BraTS-GLI-00002-000", ("t1n", "t1c", "t2w", "t2f"), "-", 3),
+        ("BraTS20_Training_001", ("t1", "t1ce", "t2", "flair"), "_", 4),
     ],
 )
-def test_brats_makes_one_case_a_sequence_with_the_patients_one_label(tmp_path, stem, sequences, separator):
+def test_brats_makes_one_case_a_sequence_with_the_patients_one_label(tmp_path, stem, sequences, separator, enhancing):
     names = [f"{stem}/{stem}{separator}{one}.nii.gz" for one in sequences]
     pairs(tmp_path, *names, label_names=(f"{stem}/{stem}{separator}seg.nii.gz",))
-    cases = find_cases("brats", tmp_path, ImportOptions()).cases
+    found = find_cases("brats", tmp_path, ImportOptions())
+    cases = found.cases
+    assert found.labels["enhancing_tumor"] == enhancing
     assert {case.sequence for case in cases} == {"T1W", "T1CE", "T2W", "FLAIR"}
     assert {(case.patient_id, case.label.path.name) for case in cases} == {(stem, f"{stem}{separator}seg.nii.gz")}
 

@@ -28,6 +28,14 @@ def _by(layout: Layout) -> Callable[[Path, ImportOptions], Found]:
     return lambda source, options: find_by_layout(source, layout, options)
 
 
+def _find_brats(source: Path, options: ImportOptions) -> Found:
+    """Enhancing tumour is 4 up to 2021 and 3 from 2023 on, which the names of the files tell."""
+    found = find_by_layout(source, layouts.BRATS, options)
+    if any(case.patient_id.lower().startswith("brats-") for case in found.cases):
+        return replace(found, labels={**found.labels, "enhancing_tumor": 3})
+    return found
+
+
 def _find_folder(source: Path, options: ImportOptions) -> Found:
     if not options.image_pattern:
         problem = Problem(where="--image", found="nothing", fix="for example '{center}_{patient}_{sequence}.nii.gz'")
@@ -61,7 +69,7 @@ KINDS: Mapping[str, Kind] = {
     "btcv": Kind(about="{Training,Testing}/{img,label}/img0001.nii.gz", find=_by(layouts.BTCV)),
     "nih_pancreas": Kind(about="PANCREAS_0001/**/*.dcm and label0001.nii.gz", find=find_nih_pancreas),
     "chaos": Kind(about="{Train,Test}_Sets/{MR,CT}/PATIENT: DICOM series and PNG masks", find=find_chaos),
-    "brats": Kind(about="BraTS-GLI-00000-000-{t1n,t1c,t2w,t2f,seg}.nii.gz, also 2018 to 2021", find=_by(layouts.BRATS)),
+    "brats": Kind(about="BraTS-GLI-00000-000-{t1n,t1c,t2w,t2f,seg}.nii.gz, also 2018 to 2021", find=_find_brats),
     "prostate_multisite": Kind(about="SITE/Case00.nii.gz and Case00_Segmentation.nii.gz",
                                find=_by(layouts.PROSTATE_MULTISITE)),
     "acdc": Kind(about="{training,testing}/patient001/patient001_frame01.nii.gz", find=find_acdc),

@@ -99,7 +99,7 @@ BRATS = Layout(
                             "t2f": "FLAIR", "flair": "FLAIR"}},
     name="BraTS", citation="Menze et al., IEEE TMI 2015; Baid et al. 2021 (arXiv:2107.02314)",
 )  # fmt: skip
-"""One case a sequence, all with the label of their patient. Enhancing tumour is 4 up to 2021 and 3 from 2023 on."""
+"""One case a sequence, all with the label of their patient. Values as up to 2021."""
 
 PROSTATE_MULTISITE = Layout(
     images=(rf"(?P<center>[^/]+)/(?P<id>case\d+){NII}",),
