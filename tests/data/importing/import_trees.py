@@ -1,6 +1,7 @@
 """Small trees in the layouts that data sets are published in, as their own pages describe them."""
 
 import json
+import locale
 from pathlib import Path
 
 import nibabel as nib
@@ -44,6 +45,7 @@ def dicom(
 ) -> Path:
     """An MR series of 6 x 5 pixels, 2 x 1.5 x 4 mm; the first file by name lies at the top when `backwards`."""
     folder.mkdir(parents=True, exist_ok=True)
+    before = locale.setlocale(locale.LC_ALL)  # GDCM's writer leaves the process with the locale C
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for number in range(slices):
@@ -62,6 +64,7 @@ def dicom(
             image.SetMetaData(tag, text)
         writer.SetFileName(str(folder / f"{prefix}{number + 1:05d}.dcm"))
         writer.Execute(image)
+    locale.setlocale(locale.LC_ALL, before)
     return folder
 
 

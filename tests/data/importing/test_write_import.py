@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import locale
 import stat
 
 import nibabel as nib
@@ -187,3 +188,11 @@ def test_pairs_of_one_name_are_told_apart_by_their_sequence(tmp_path):
     pairs(tmp_path / "set", "A_1_T1.nii.gz", "A_1_T2.nii.gz")
     found = find_cases("folder", tmp_path / "set", PATTERNS)
     assert sorted(case.case_id for case in found.cases) == ["1_A_T1", "1_A_T2"]
+
+
+def test_reading_dicom_leaves_the_process_its_locale(tmp_path):
+    dicom(tmp_path / "set/Train_Sets/MR/1/T2SPIR/DICOM_anon")
+    before = locale.setlocale(locale.LC_ALL)
+    (case,) = find_cases("chaos", tmp_path / "set", ImportOptions()).cases
+    case.image.read()
+    assert locale.setlocale(locale.LC_ALL) == before
