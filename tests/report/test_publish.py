@@ -10,6 +10,7 @@ from dgsweep.records.ledger import Ledger
 from dgsweep.records.mlflow_view import MlflowView
 from dgsweep.report import publish as module
 from dgsweep.report import write_report
+from dgsweep.report.evidence import read_evidence
 from dgsweep.report.publish import publish
 
 
@@ -43,7 +44,7 @@ def artifacts(uri) -> dict[str, list[str]]:
 
 def test_the_sweeps_run_has_page_and_tables_and_selected_trials_have_overlays(shown):
     output, page, uri = shown
-    publish(output, page, TrackingConfig(uri=uri, experiment="shown"), sweep="x")
+    publish(read_evidence(output), page, TrackingConfig(uri=uri, experiment="shown"), sweep="x")
     found = artifacts(uri)
     assert "report.html" in found["sweep"]
     assert "tables/cases.csv" in found["sweep"]
@@ -54,10 +55,10 @@ def test_the_sweeps_run_has_page_and_tables_and_selected_trials_have_overlays(sh
 def test_overlays_are_drawn_once(shown, monkeypatch):
     output, page, uri = shown
     tracking = TrackingConfig(uri=uri, experiment="shown")
-    publish(output, page, tracking, sweep="x")
+    publish(read_evidence(output), page, tracking, sweep="x")
     before = artifacts(uri)
     monkeypatch.setattr(module, "draw", lambda *_: pytest.fail("drawn again"))
-    publish(output, page, tracking, sweep="x")
+    publish(read_evidence(output), page, tracking, sweep="x")
     assert artifacts(uri) == before
 
 
@@ -65,7 +66,7 @@ def test_overlays_are_drawn_once(shown, monkeypatch):
 def test_pictures_stay_here_when_they_are_not_wanted_or_would_go_to_a_server(shown, monkeypatch, wanted, remote):
     output, page, uri = shown
     monkeypatch.setattr(module, "is_remote", lambda _: remote)
-    publish(output, page, TrackingConfig(uri=uri, experiment="shown", pictures=wanted), sweep="x")
+    publish(read_evidence(output), page, TrackingConfig(uri=uri, experiment="shown", pictures=wanted), sweep="x")
     found = artifacts(uri)
     assert "report.html" not in found["sweep"]
     assert "tables/cases.csv" in found["sweep"]

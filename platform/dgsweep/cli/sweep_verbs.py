@@ -149,12 +149,14 @@ def run_and_print(  # noqa: PLR0913 - what the verbs that run trials share
     document = run_document(prepared, outcome)
     if with_report:
         from dgsweep.report import write_report
+        from dgsweep.report.evidence import read_evidence
         from dgsweep.report.publish import publish
         from dgsweep.storage.place import place
 
-        page = write_report(place(prepared.config.output))
+        evidence = read_evidence(place(prepared.config.output))
+        page = write_report(place(prepared.config.output), evidence=evidence)
         document["report"] = str(page)
-        publish(place(prepared.config.output), page, prepared.config.tracking, sweep=prepared.config.name)
+        publish(evidence, page, prepared.config.tracking, sweep=prepared.config.name)
     options = _as_options(overrides, executor, address) + ["--allow-open-cluster"] * allow_open
     again = without_password(shlex.join(["dgsweep", "run", str(sweep), *options]))
     if outcome.failed:

@@ -8,11 +8,10 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from dgsweep.data.geometry import Volume, read_label
+from dgsweep.data.geometry import Volume
 from dgsweep.data.grid import NativeGrid
 from dgsweep.data.manifest import Case
 from dgsweep.data.nifti import UNREADABLE
-from dgsweep.errors import CaseError
 
 BINS = np.linspace(-3.0, 6.0, 73)
 """Edges of the histograms, in standard deviations of the whole scan around its mean: what a network sees."""
@@ -66,12 +65,14 @@ class CaseFacts:
     """Header fields of image or label that hold text which no known program writes."""
 
 
-def facts_of(case: Case, volume: Volume) -> CaseFacts:
-    """Facts of one case whose image was read; a label that cannot be read counts as none."""
+def facts_of(case: Case, volume: Volume, label: npt.NDArray[np.int32] | None) -> CaseFacts:
+    """Facts of one case whose image was read, and its label (x, y, z) where it has one."""
     array = volume.array
     low, median, high = (float(value) for value in np.percentile(array, (0.5, 50, 99.5)))
     scaled = (array - array.mean()) / max(float(array.std()), 1e-8)
-    organ, volumes = _organ(case, volume)
+    voxel_ml = float(np.prod(volume.spacing_mm)) / 1000
+    masks = structure_masks(case, label)
+    organ = np.any(list(masks.values()), axis=0) if masks else None
     info, native = case.info, volume.native
     return CaseFacts(
         case_id=info.case_id, patient_id=info.patient_id, domain=info.domain(("center", "sequence")),
@@ -79,8 +80,14 @@ def facts_of(case: Case, volume: Volume) -> CaseFacts:
         oblique_deg=oblique_deg(native), left_handed=bool(np.linalg.det(native.matrix[:3, :3]) < 0),
         low=low, median=median, high=high, histogram=_shares(scaled),
         organ_histogram=_shares(scaled[organ]) if organ is not None and organ.any() else None,
-        volumes_ml=volumes, text_fields=tuple(_text_fields(case)),
+        volumes_ml={name: float(mask.sum()) * voxel_ml for name, mask in masks.items()},
+        text_fields=tuple(_text_fields(case)),
     )  # fmt: skip
+
+
+def structure_masks(case: Case, label: npt.NDArray[np.int32] | None) -> dict[str, npt.NDArray[np.bool_]]:
+    """Structure -> mask (x, y, z) of a case's label; none without a label."""
+    return {} if label is None else {name: label == value for name, value in case.label_values.items()}
 
 
 def oblique_deg(native: NativeGrid) -> float:
@@ -93,19 +100,6 @@ def may_name_somebody(text: str) -> bool:
     """Whether a header text is more than what programs write: PHI hides in such fields."""
     clean = text.strip()
     return bool(clean) and not any(tool in clean.lower() for tool in TOOLS)
-
-
-def _organ(case: Case, volume: Volume) -> tuple[npt.NDArray[np.bool_] | None, dict[str, float]]:
-    """Voxels (x, y, z) of any structure, and the volume of each."""
-    if case.label is None:
-        return None, {}
-    try:
-        label = read_label(case.label, volume.native)
-    except CaseError:
-        return None, {}
-    voxel_ml = float(np.prod(volume.spacing_mm)) / 1000
-    volumes = {name: float((label == value).sum()) * voxel_ml for name, value in case.label_values.items()}
-    return np.isin(label, list(case.label_values.values())), volumes
 
 
 def _shares(values: npt.NDArray[np.float32]) -> Counts:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 
 from dgsweep.config.schema import DataConfig
 from dgsweep.data.case_facts import CaseFacts, facts_of
 from dgsweep.data.domain_checks import check_domains
 from dgsweep.data.finding import Finding, Findings
-from dgsweep.data.geometry import Volume, read_volume
+from dgsweep.data.geometry import Volume, read_label, read_volume
 from dgsweep.data.grid import NativeGrid, Spacing
 from dgsweep.data.hashes import HashStore
 from dgsweep.data.label_content import label_values
@@ -21,7 +22,7 @@ from dgsweep.data.manifest import Case, inspect_manifest
 from dgsweep.data.nifti import UNREADABLE
 from dgsweep.errors import CaseError, ManifestError
 
-Look = Callable[[Case, Volume], None]
+Look = Callable[[Case, Volume, npt.NDArray[np.int32] | None], None]
 OUTLIER_FACTOR = 2.0
 """A voxel side or field of view this far from the median of its domain is reported."""
 OUTLIER_CASES = 3
@@ -51,7 +52,7 @@ def check_manifest(
 ) -> CheckResult:
     """Check a manifest, its files and their voxels. Never raises for what a file holds: all becomes findings.
 
-    `look` is shown every image that could be read, so that a page of pictures reads no scan twice.
+    `look` is shown every image that could be read, with its label, so that a page of pictures reads no scan twice.
     """
     try:
         store = hashes or HashStore()
@@ -63,9 +64,10 @@ def check_manifest(
     facts = []
     for case in manifest.cases:
         if (volume := _check_image(case, findings)) is not None:
-            facts.append(facts_of(case, volume))
+            label = _readable_label(case, volume)
+            facts.append(facts_of(case, volume, label))
             if look is not None:
-                look(case, volume)
+                look(case, volume, label)
         if case.label is not None and case.info.case_id in values:
             _check_label(case, values[case.info.case_id], findings)
     _check_outliers(manifest.cases, findings)
@@ -86,6 +88,14 @@ def _check_image(case: Case, findings: Findings) -> Volume | None:
     for contradiction in _header_contradictions(case.image, volume.native):
         findings.warn(where, contradiction, "the affine that nibabel prefers is used; check it", case_id=case_id)
     return volume
+
+
+def _readable_label(case: Case, volume: Volume) -> npt.NDArray[np.int32] | None:
+    """Values (x, y, z) of the case's label; None without one, and where it cannot be read, which was told before."""
+    try:
+        return None if case.label is None else read_label(case.label, volume.native)
+    except CaseError:
+        return None
 
 
 def _check_label(case: Case, values: frozenset[int], findings: Findings) -> None:

@@ -1,7 +1,7 @@
 """What the files hold against what the table and dataset.yaml say of them; each content is read once."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,15 +54,21 @@ def check_unnamed_values(
 ) -> None:
     """Values that dataset.yaml does not name: a label map of something else, or a mapping that was forgotten."""
     for case in cases:
-        domain = case.info.domain(("center", "sequence"))
-        named = set(values_in_domain(dataset, dataset.labels, domain).values())
-        unexpected = sorted(values.get(case.info.case_id, frozenset()) - named - {0})
-        if named and unexpected:
-            listed = ", ".join(map(str, unexpected[:SHOWN]))
-            findings.error(
-                f"case {case.info.case_id}, label", f"values that dataset.yaml does not name: {listed}",
-                "name them there, or set them to 0", case_id=case.info.case_id,
-            )  # fmt: skip
+        held = values.get(case.info.case_id, frozenset())
+        note_unnamed(held, case, dataset, findings, where=f"case {case.info.case_id}, label")
+
+
+def note_unnamed(held: Collection[int], case: "Case", dataset: DatasetFile, findings: Findings, *, where: str) -> None:
+    """An error for values of a label file of this case that dataset.yaml does not name."""
+    domain = case.info.domain(("center", "sequence"))
+    named = set(values_in_domain(dataset, dataset.labels, domain).values())
+    unexpected = sorted(set(held) - named - {0})
+    if named and unexpected:
+        listed = ", ".join(map(str, unexpected[:SHOWN]))
+        findings.error(
+            where, f"values that dataset.yaml does not name: {listed}", "name them there, or set them to 0",
+            case_id=case.info.case_id,
+        )  # fmt: skip
 
 
 def check_structures_occur(

@@ -1,14 +1,14 @@
 """Second readings of a label: by another observer, or by the same one again. Never trained on, never a reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dgsweep.data.finding import Findings
 from dgsweep.data.hashes import HashStore
-from dgsweep.data.label_content import SHOWN, values_of_file
-from dgsweep.data.structures import DatasetFile, values_in_domain
+from dgsweep.data.label_content import note_unnamed, values_of_file
+from dgsweep.data.structures import DatasetFile
 from dgsweep.errors import CaseError
 
 if TYPE_CHECKING:
@@ -48,19 +48,10 @@ def _check(one: SecondLabel, case: "Case", store: HashStore, dataset: DatasetFil
         for problem in error.problems:
             findings.error(where, problem.found, problem.fix, case_id=one.case_id)
         return
-    named = _named(dataset, case)
-    if named and (unexpected := sorted(held - named - {0})):
-        listed = ", ".join(map(str, unexpected[:SHOWN]))
-        findings.error(where, f"values that dataset.yaml does not name: {listed}", "name them there, or set them to 0",
-                       case_id=one.case_id)  # fmt: skip
+    note_unnamed(held, case, dataset, findings, where=where)
     if one.sha == case.info.label_sha:
         findings.warn(where, "the same content as label", "two readings are never equal: is it a copy?",
                       case_id=one.case_id)  # fmt: skip
     elif not held & set(case.label_values.values()):
         names = ", ".join(case.label_values) or "any structure"
         findings.warn(where, f"no voxel of {names}", "it agrees with nothing", case_id=one.case_id)
-
-
-def _named(dataset: DatasetFile, case: "Case") -> set[int]:
-    mapping: Mapping[str, int] = values_in_domain(dataset, dataset.labels, case.info.domain(("center", "sequence")))
-    return set(mapping.values())

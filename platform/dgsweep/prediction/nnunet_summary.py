@@ -5,12 +5,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from dgsweep.data.geometry import read_label
-from dgsweep.data.nifti import read_header
-from dgsweep.prediction.score import FolderScores, Pair
+from dgsweep.prediction.score import Counts, FolderScores, Pair
 
 _COUNTS = ("TP", "FP", "FN", "TN", "n_pred", "n_ref")
 
@@ -22,8 +17,7 @@ def nnunet_summary(scores: FolderScores) -> dict[str, Any]:
     (nnunetv2/evaluation/evaluate_predictions.py); in cases.parquet they are 1.
     """
     structures = scores.structures
-    scored = set(scores.cases["case_id"])
-    cases = [_case(pair, structures) for pair in scores.pairs if pair.case_id in scored]
+    cases = [_case(pair, counts, structures) for pair, counts in scores.counts]
     mean = {
         str(value): {
             metric: _known_mean([case["metrics"][str(value)][metric] for case in cases])
@@ -35,27 +29,17 @@ def nnunet_summary(scores: FolderScores) -> dict[str, Any]:
     return {"foreground_mean": foreground, "mean": mean, "metric_per_case": cases}
 
 
-def _case(pair: Pair, structures: Mapping[str, int]) -> dict[str, Any]:
-    native = read_header(pair.reference)[0]
-    reference, predicted = read_label(pair.reference, native), read_label(pair.prediction, native)
-    metrics = {
-        str(value): _counts(predicted == value, reference == pair.values.get(name, value))
-        for name, value in structures.items()
-    }
+def _case(pair: Pair, counts: Mapping[str, Counts], structures: Mapping[str, int]) -> dict[str, Any]:
+    metrics = {str(value): _metrics(counts[name]) for name, value in structures.items()}
     return {"reference_file": pair.reference.name, "prediction_file": pair.prediction.name, "metrics": metrics}
 
 
-def _counts(predicted: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]) -> dict[str, float]:
-    n_pred, n_ref = int(predicted.sum()), int(reference.sum())
-    both = int((predicted & reference).sum())
+def _metrics(count: Counts) -> dict[str, float]:
+    n_pred, n_ref, both = count.n_pred, count.n_ref, count.n_both
     either = n_pred + n_ref - both
-    counts = {"TP": both, "FP": n_pred - both, "FN": n_ref - both, "TN": predicted.size - either}
-    overlaps = (
-        {"Dice": 2 * both / (n_pred + n_ref), "IoU": both / either}
-        if either
-        else dict.fromkeys(("Dice", "IoU"), math.nan)
-    )
-    return {**overlaps, **counts, "n_pred": n_pred, "n_ref": n_ref}
+    dice, iou = (2 * both / (n_pred + n_ref), both / either) if either else (math.nan, math.nan)
+    counts = {"TP": both, "FP": n_pred - both, "FN": n_ref - both, "TN": count.n_all - either}
+    return {"Dice": dice, "IoU": iou, **counts, "n_pred": n_pred, "n_ref": n_ref}
 
 
 def _known_mean(values: list[float]) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgsweep.data.file_walk import files_below
 from dgsweep.data.finding import Findings
 from dgsweep.data.nifti import is_nifti
 from dgsweep.data.table import read_rows
@@ -28,8 +29,7 @@ def scans_of(source: Path, *, allow_outside: bool = False) -> list[Scan]:
     if source.suffix.lower() in (".csv", ".parquet"):
         found = _of_manifest(source, allow_outside)
     elif source.is_dir():
-        files = sorted(path for path in source.rglob("*") if _is_image(path, source))
-        found = [_scan(path) for path in files]
+        found = [_scan(path) for _, path in files_below(source) if is_nifti(path)]
     else:
         found = [_scan(source)] if source.is_file() and is_nifti(source) else []
     if not found:
@@ -54,11 +54,6 @@ def shard(scans: Sequence[Scan], part: str) -> list[Scan]:
 def stem(name: str) -> str:
     """Case of a file name: without its ending, and without the channel that nnU-Net adds to images."""
     return name.split(".nii", maxsplit=1)[0].removesuffix("_0000")
-
-
-def _is_image(path: Path, root: Path) -> bool:
-    inside = path.is_file() and path.resolve().is_relative_to(root.resolve())
-    return inside and is_nifti(path) and not path.name.startswith(".")
 
 
 def _scan(path: Path) -> Scan:

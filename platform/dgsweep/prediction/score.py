@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dgsweep.data.file_walk import files_below
 from dgsweep.data.finding import Findings
 from dgsweep.data.geometry import grid_mismatch, read_label
 from dgsweep.data.nifti import is_nifti, read_header
@@ -38,6 +39,16 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Voxels of one structure in the prediction, in the reference, in both, and in the whole image."""
+
+    n_pred: int
+    n_ref: int
+    n_both: int
+    n_all: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class FolderScores:
     """Scores of every pair, and what could not be scored."""
 
@@ -45,7 +56,8 @@ class FolderScores:
     """CASE_COLUMNS; `method` is the name that was given, what only a sweep knows is empty."""
     structures: Mapping[str, int]
     """Structure -> value in the predictions."""
-    pairs: tuple[Pair, ...]
+    counts: tuple[tuple[Pair, Mapping[str, Counts]], ...]
+    """Of every pair that was scored, by structure."""
     problems: tuple[Problem, ...]
 
 
@@ -78,15 +90,18 @@ def score_folders(
             "nothing to score", [*problems[:10], Problem(where=str(predictions), found="no pair", fix=fix)]
         )
     rows: list[dict[str, Any]] = []
+    counts = []
     for number, pair in enumerate(pairs, start=1):
         try:
-            rows += _score(pair, structures, name or predictions.name, tau_mm)
+            scores, own = _score(pair, structures, name or predictions.name, tau_mm)
+            rows += scores
+            counts.append((pair, own))
         except CaseError as error:
             problems += [Problem(where=f"case {pair.case_id}, {Path(one.where).name}", found=one.found, fix=one.fix)
                          for one in error.problems]  # fmt: skip
         if progress is not None:
             progress(number, len(pairs))
-    return FolderScores(cases=_frame(rows), structures=structures, pairs=tuple(pairs), problems=tuple(problems))
+    return FolderScores(cases=_frame(rows), structures=structures, counts=tuple(counts), problems=tuple(problems))
 
 
 def _pairs(
@@ -125,10 +140,9 @@ def case_of(name: str) -> str:
 def _masks(folder: Path) -> Iterator[Path]:
     if folder.is_file() and is_nifti(folder):
         yield folder
-    root = folder.resolve()
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        hidden = path.name.startswith(".") or "probabilities" in path.parts or path.name.endswith("probseg.nii.gz")
-        if path.is_file() and is_nifti(path) and not hidden and path.resolve().is_relative_to(root):
+    for relative, path in files_below(folder) if folder.is_dir() else ():
+        probabilities = "probabilities" in Path(relative).parts or path.name.endswith("probseg.nii.gz")
+        if is_nifti(path) and not probabilities:
             yield path
 
 
@@ -162,7 +176,9 @@ def _values_in(references: Sequence[Path] | Any) -> dict[str, int]:
     return {f"label_{value}": value for value in sorted(values - {0})}
 
 
-def _score(pair: Pair, structures: Mapping[str, int], name: str, tau_mm: float) -> list[dict[str, Any]]:
+def _score(
+    pair: Pair, structures: Mapping[str, int], name: str, tau_mm: float
+) -> tuple[list[dict[str, Any]], dict[str, Counts]]:
     started = time.monotonic()
     native, own = read_header(pair.reference)[0], read_header(pair.prediction)[0]
     if mismatch := grid_mismatch(native, own):
@@ -175,7 +191,13 @@ def _score(pair: Pair, structures: Mapping[str, int], name: str, tau_mm: float) 
     guess = _classes(predicted, structures, classes)
     scores = score_labels(guess, truth, classes, native.spacing_mm, tau_mm=tau_mm)
     wall_s = time.monotonic() - started
-    return [{**_identity(pair, name), **score, "wall_s": wall_s} for score in scores]
+    counts = {label: _count(guess == number, truth == number) for label, number in classes.items()}
+    return [{**_identity(pair, name), **score, "wall_s": wall_s} for score in scores], counts
+
+
+def _count(predicted: Any, reference: Any) -> Counts:
+    n_pred, n_ref, n_both = (int(np.count_nonzero(mask)) for mask in (predicted, reference, predicted & reference))
+    return Counts(n_pred=n_pred, n_ref=n_ref, n_both=n_both, n_all=int(predicted.size))
 
 
 def _classes(array: Any, values: Mapping[str, int], classes: Mapping[str, int]) -> Any:

@@ -70,20 +70,22 @@ def run_status(uri: str, run_id: str) -> str:
 
     Raises one of OUTAGES when there never was such a run, or the store cannot be reached.
     """
-    use_password_file()
-    with _created_once(uri):
-        found = MlflowClient(uri).get_run(run_id).info
+    found = _one_run(uri, run_id).info
     return str(found.status) if found.lifecycle_stage == "active" else ""
 
 
 def run_tag(uri: str, run_id: str, tag: str) -> str:
     """A tag of any run; one of OUTAGES when there is no such run or tag, or the store cannot be reached."""
-    use_password_file()
-    with _created_once(uri):
-        tags = MlflowClient(uri).get_run(run_id).data.tags
+    tags = _one_run(uri, run_id).data.tags
     if tag not in tags:
         raise MlflowException(f"the run {run_id} has no tag {tag}: it shows no trial")
     return str(tags[tag])
+
+
+def _one_run(uri: str, run_id: str) -> Run:
+    use_password_file()
+    with _created_once(uri):
+        return MlflowClient(uri).get_run(run_id)
 
 
 class MlflowStore:

@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 import dgsweep
-from dgsweep.data.case_facts import BINS, CaseFacts
+from dgsweep.data.case_facts import BINS, CaseFacts, structure_masks
 from dgsweep.data.check import CheckResult
-from dgsweep.data.geometry import Volume, read_label
+from dgsweep.data.geometry import Volume
 from dgsweep.data.manifest import Case
-from dgsweep.errors import CaseError
 from dgsweep.report.figures import DASHES, PALETTE
+from dgsweep.report.overlays import outline
 
 MOST_PICTURES = 400
 """Of about 15 kB each; further cases stand in the table without one."""
 OUTLINES = ("#F0E442", "#56B4E9", "#D55E00", "#CC79A7", "#009E73")
-Outlined = list[tuple[str, NDArray[np.bool_]]]
 
 
 class Pictures:
@@ -37,27 +36,19 @@ class Pictures:
         self.of: dict[str, str] = {}
         self.left_out = 0
 
-    def __call__(self, case: Case, volume: Volume) -> None:
-        """Take one case; its label is read again, so that nothing is held in memory."""
+    def __call__(self, case: Case, volume: Volume, label: NDArray[np.int32] | None) -> None:
+        """Take one case; only its picture is kept."""
         if len(self.of) >= MOST_PICTURES:
             self.left_out += 1
             return
-        self.of[case.info.case_id] = draw_case(volume, _structures(case, volume))
+        self.of[case.info.case_id] = draw_case(volume, structure_masks(case, label))
 
 
-def _structures(case: Case, volume: Volume) -> Outlined:
-    if case.label is None:
-        return []
-    try:
-        label = read_label(case.label, volume.native)
-    except CaseError:
-        return []
-    return [(name, label == value) for name, value in case.label_values.items()]
-
-
-def draw_case(volume: Volume, structures: Outlined) -> str:
+def draw_case(volume: Volume, structures: Mapping[str, NDArray[np.bool_]]) -> str:
     """PNG data URI of one axial slice with an outline of each structure, the patient's right on the left."""
-    area = sum((mask.sum(axis=(0, 1)) for _, mask in structures), start=np.zeros(volume.array.shape[2], dtype=np.int64))
+    area = sum(
+        (mask.sum(axis=(0, 1)) for mask in structures.values()), start=np.zeros(volume.array.shape[2], dtype=np.int64)
+    )
     index = int(np.argmax(area)) if area.any() else volume.array.shape[2] // 2
     plane = volume.array[:, :, index].T
     low, high = np.percentile(volume.array, (1, 99.5))
@@ -67,12 +58,8 @@ def draw_case(volume: Volume, structures: Outlined) -> str:
     axes = canvas.add_axes((0, 0, 1, 1), frame_on=False, xticks=[], yticks=[])
     axes.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower", aspect=y / x)
     axes.autoscale(False)
-    grid = np.arange(-1, plane.shape[1] + 1), np.arange(-1, plane.shape[0] + 1)
-    for number, (_, mask) in enumerate(structures):
-        inside = mask[:, :, index].T
-        if inside.any():
-            colour = OUTLINES[number % len(OUTLINES)]
-            axes.contour(*grid, np.pad(inside, 1).astype(float), levels=[0.5], colors=colour, linewidths=0.9)
+    for number, mask in enumerate(structures.values()):
+        outline(axes, mask[:, :, index].T, OUTLINES[number % len(OUTLINES)], width=0.9)
     axes.invert_xaxis()
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", facecolor="black", pil_kwargs={"optimize": True})

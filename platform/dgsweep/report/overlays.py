@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dgsweep.report.boxes import box_around
 from dgsweep.report.evidence import Evidence
 from dgsweep.report.scenes import Scene, scene, share
 from dgsweep.report.texts import method_name, number
@@ -53,8 +54,8 @@ class Volumes:
     """A scan and two masks on its grid, each (x, y, z) in RAS order."""
 
     image: Array
-    reference: NDArray[np.bool_]
-    prediction: NDArray[np.bool_]
+    reference: Mask
+    prediction: Mask
     spacing_mm: tuple[float, float, float]
 
 
@@ -160,6 +161,8 @@ def _read(path: AnyPath) -> tuple[Array, tuple[float, float, float]]:
         raise FileNotFoundError(f"{path.name or 'the file'} is not where it was when the sweep ran")
     canonical = nib.as_closest_canonical(_loaded(path))
     voxels = np.asarray(canonical.dataobj, dtype=np.float32)
+    if voxels.size == np.prod(voxels.shape[:3]):  # one volume in four dimensions is read as three, as everywhere
+        voxels = voxels.reshape(voxels.shape[:3])
     if voxels.ndim != 3:
         raise ValueError(f"{path.name} has {voxels.ndim} axes, 3 expected")
     x, y, z = (float(size) for size in canonical.header.get_zooms()[:3])
@@ -175,9 +178,9 @@ def draw(image: Array, reference: Mask, prediction: Mask, spacing_mm: tuple[floa
     centre = np.argwhere(shown).mean(axis=0).round().astype(int) if shown.any() else np.array(image.shape) // 2
     low, high = np.percentile(image, [1, 99.5])
     figure = Figure(figsize=(6.0, 2.1), dpi=100, facecolor="black")
+    box = box_around(shown, spacing_mm, MARGIN_MM)
     for column, (axis, name) in enumerate(AXES):
         axes = figure.add_axes((column / 3 + 0.005, 0.02, 1 / 3 - 0.01, 0.86), frame_on=False, xticks=[], yticks=[])
-        box = window(image.shape, spacing_mm, centre, shown)
         planes = [
             np.take(volume[box], centre[axis] - box[axis].start, axis=axis).T
             for volume in (image, reference, prediction)
@@ -186,7 +189,7 @@ def draw(image: Array, reference: Mask, prediction: Mask, spacing_mm: tuple[floa
         axes.imshow(planes[0], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower", aspect=up / across)
         axes.autoscale(False)
         for plane, colour, line in ((planes[1], REFERENCE, "solid"), (planes[2], PREDICTION, "dashed")):
-            _outline(axes, plane, colour, line)
+            outline(axes, plane, colour, line)
         axes.set_title(name, color="white", fontsize=8, pad=2, y=1.0)
         if axis != 0:
             axes.invert_xaxis()  # radiological: the patient's right on the left of the picture
@@ -195,7 +198,7 @@ def draw(image: Array, reference: Mask, prediction: Mask, spacing_mm: tuple[floa
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _outline(axes: Axes, plane: Mask, colour: str, line: str) -> None:
+def outline(axes: Axes, plane: Mask, colour: str, line: str = "solid", width: float = 1.3) -> None:
     """Draw the border of `plane` (row, column) on axes that show it as an image.
 
     A rim of background makes one voxel thick planes drawable, and closes outlines at the edge of the picture.
@@ -204,15 +207,4 @@ def _outline(axes: Axes, plane: Mask, colour: str, line: str) -> None:
         return
     rows, columns = plane.shape
     grid = np.arange(-1, columns + 1), np.arange(-1, rows + 1)
-    axes.contour(*grid, np.pad(plane, 1).astype(float), levels=[0.5], colors=colour, linewidths=1.3, linestyles=line)
-
-
-def window(
-    shape: tuple[int, ...], spacing_mm: tuple[float, float, float], centre: NDArray[np.int_], shown: Mask
-) -> tuple[slice, ...]:
-    """Box around the shown structure with a margin, within the image."""
-    found = np.argwhere(shown) if shown.any() else centre[None]
-    margin = np.ceil(MARGIN_MM / np.asarray(spacing_mm)).astype(int)
-    low = np.maximum(found.min(axis=0) - margin, 0)
-    high = np.minimum(found.max(axis=0) + margin + 1, shape)
-    return tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
+    axes.contour(*grid, np.pad(plane, 1).astype(float), levels=[0.5], colors=colour, linewidths=width, linestyles=line)

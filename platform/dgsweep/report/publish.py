@@ -11,7 +11,7 @@ from dgsweep.analysis.selection import select
 from dgsweep.config.schema import TrackingConfig
 from dgsweep.records.mlflow_store import is_remote
 from dgsweep.records.mlflow_view import MlflowView
-from dgsweep.report.evidence import Evidence, read_evidence
+from dgsweep.report.evidence import Evidence
 from dgsweep.report.overlays import draw, volumes_of
 from dgsweep.storage.files import exists
 from dgsweep.storage.place import AnyPath
@@ -20,7 +20,7 @@ MOST_RUNS = 60
 """Runs that get pictures; drawing takes a tenth of a second each."""
 
 
-def publish(output: AnyPath, page: AnyPath, tracking: TrackingConfig, *, sweep: str) -> None:
+def publish(evidence: Evidence, page: AnyPath, tracking: TrackingConfig, *, sweep: str) -> None:
     """Copy the report's page and tables to the sweep's run, and draw best, median and worst case of selected trials.
 
     Pictures of patients go to a server only with `tracking.pictures`; to a database on this machine they go unless it
@@ -29,11 +29,10 @@ def publish(output: AnyPath, page: AnyPath, tracking: TrackingConfig, *, sweep: 
     if not isinstance(page, Path):
         return  # a report in an object store is shared already
     with_pictures = not is_remote(tracking.uri) if tracking.pictures is None else tracking.pictures
-    view = MlflowView(tracking.uri, tracking.experiment or sweep, output)
+    view = MlflowView(tracking.uri, tracking.experiment or sweep, evidence.ledger.output)
     tables = page.parent / "tables"
     view.artifacts([*([page] if with_pictures else []), *([tables] if tables.is_dir() else [])])
     if with_pictures:
-        evidence = read_evidence(output)
         rule = evidence.rules[0]
         chosen = select(rule, evidence.plan, evidence.cases, evidence.curves)
         for trial_id in list(chosen.values())[:MOST_RUNS]:

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dgsweep.report.overlays import AXES, Volumes, window
+from dgsweep.report.boxes import box_around
+from dgsweep.report.overlays import AXES, MARGIN_MM, Volumes
 
 LEVELS = 8
 """Axial slices, evenly through the structure."""
@@ -37,7 +38,7 @@ def tiles(volumes: Volumes) -> list[Tile]:
     shown = volumes.reference | volumes.prediction
     found = np.argwhere(shown) if shown.any() else np.array(shown.shape)[None] // 2
     centre = found.mean(axis=0).round().astype(int)
-    box = window(shown.shape, volumes.spacing_mm, centre, shown)
+    box = box_around(shown, volumes.spacing_mm, MARGIN_MM)
     grey = tuple(float(level) for level in np.percentile(volumes.image, [1, 99.5]))
     levels = np.linspace(found[:, 2].min(), found[:, 2].max(), LEVELS).round().astype(int)
     cuts = [(2, int(level)) for level in dict.fromkeys(levels.tolist())] + [(1, int(centre[1])), (0, int(centre[0]))]

@@ -10,6 +10,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from dgsweep.report.boxes import box_around
+
 MOST_KB_A_CASE = 160
 """What image and masks of one case may take in the page, as text."""
 MOST_KB_A_PAGE = 6000
@@ -56,7 +58,7 @@ def scene(
     Voxels become coarser by whole factors, the shortest side first: grey values are averaged, and a voxel belongs to a
     mask where half of it does.
     """
-    box = _box(reference | prediction, spacing_mm)
+    box = box_around(reference | prediction, spacing_mm, MARGIN_MM)
     grey, masks = _greys(image)[box], (reference[box], prediction[box])
     factors = [1, 1, 1]
     while True:
@@ -79,14 +81,6 @@ def library() -> str:
 def licences() -> str:
     """The licences of what `library` holds."""
     return (files("dgsweep.report") / "niivue" / "LICENSES.txt").read_text(encoding="utf-8")
-
-
-def _box(shown: Mask, spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
-    found = np.argwhere(shown) if shown.any() else np.array(shown.shape)[None] // 2
-    margin = np.ceil(MARGIN_MM / np.asarray(spacing_mm)).astype(int)
-    low = np.maximum(found.min(axis=0) - margin, 0)
-    high = np.minimum(found.max(axis=0) + margin + 1, shown.shape)
-    return tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
 
 
 def _greys(image: Image) -> Image:

@@ -34,18 +34,20 @@ def write_report(
     to: AnyPath | None = None,
     beside: str | None = None,
     figures: bool = False,
+    evidence: Evidence | None = None,
 ) -> AnyPath:
     """Write `report.html`, `tables/*.csv` and `tables/*.tex` into `to`, or `<output>/report`; the page's path.
 
     With `images` False no picture of a patient enters the page. `beside` is a paper of `analysis.reference` whose
     numbers are to stand beside ours. With `figures` the figures are written as `figures/*.svg`, too, which starts a
-    browser; where there is none, the page and `figures/MISSING.txt` say so.
+    browser; where there is none, the page and `figures/MISSING.txt` say so. `evidence` is what lies in `output`, where
+    somebody has read it.
 
     Raises:
         InputError: there is no sweep under `output`, or no such paper.
     """
     paper = read_paper(beside) if beside is not None else None
-    evidence = read_evidence(place(output))
+    evidence = evidence or read_evidence(place(output))
     found = panels(evidence)
     compared = against(paper, evidence, found) if paper is not None else None
     folder = place(output) / "report" if to is None else to

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dgsweep.data.file_walk import files_below
 from dgsweep.data.finding import Findings
 from dgsweep.data.importing.found import Found, FoundCase, ImportOptions
 from dgsweep.data.importing.nnunet import sequence_name
-from dgsweep.data.importing.patterns import files_below
 from dgsweep.data.importing.voxels import volume
 
 SUFFIXES = {"T1w", "T2w", "T2starw", "FLAIR", "PDw", "inplaneT1", "inplaneT2", "UNIT1", "angio", "MESE", "MEGRE", "dwi",

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dgsweep.config.names import name_advice
+from dgsweep.data.file_walk import files_below
 from dgsweep.data.importing import layouts
 from dgsweep.data.importing.bids import find_bids
 from dgsweep.data.importing.found import Found, FoundCase, ImportOptions
 from dgsweep.data.importing.metadata import with_metadata
 from dgsweep.data.importing.nnunet import find_msd, find_nnunet
-from dgsweep.data.importing.patterns import Layout, files_below, find_by_layout, template_pattern
+from dgsweep.data.importing.patterns import Layout, find_by_layout, template_pattern
 from dgsweep.data.importing.series import find_acdc, find_chaos, find_nih_pancreas
 from dgsweep.errors import InputError, ManifestError, Problem
 

@@ -1,11 +1,11 @@
 """Layouts that file names alone describe: regular expressions for images and labels, matched by their groups."""
 
-import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dgsweep.data.file_walk import files_below
 from dgsweep.data.finding import Findings
 from dgsweep.data.importing.found import Found, FoundCase, ImportOptions
 from dgsweep.data.importing.voxels import MergedLabel, VolumeFile, Voxels, volume
@@ -43,17 +43,6 @@ class Layout:
 
 
 _KNOWN = {"id", "case", "patient", "center", "sequence", "split"}
-
-
-def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Path below the folder and file, sorted; hidden files, and links that lead out of the folder, are left out."""
-    root = folder.resolve()
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(place, name)
-            if not name.startswith(".") and file.resolve().is_relative_to(root):
-                yield file.relative_to(root).as_posix(), file
 
 
 def find_by_layout(source: Path, layout: Layout, options: ImportOptions) -> Found:

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from dgsweep.data.file_walk import files_below
 from dgsweep.data.finding import Findings
 from dgsweep.data.importing.found import Found, FoundCase, ImportOptions
-from dgsweep.data.importing.patterns import files_below
 from dgsweep.data.importing.voxels import DicomSeries, LabelOnSeries, SliceMasks, volume
 
 CHAOS_MR = {1: (55, 70), 2: (110, 135), 3: (175, 200), 4: (240, 255)}
