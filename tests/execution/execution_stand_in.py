@@ -91,6 +91,12 @@ def _case(folder: Path, case_id: str) -> Case:
     )
 
 
+def make_job(trial_id: str) -> TrialJob:
+    """What a worker is given, of which only the trial's id matters."""
+    spec = {"trial_id": trial_id}
+    return TrialJob(spec=spec, output=Path("out"), cache=None, cases={}, threads=1, device="cpu")
+
+
 def quiet() -> Console:
     return Console(file=Path(os.devnull).open("w"), force_terminal=False)
 
@@ -134,7 +140,8 @@ def make_run(diary: Path, *, behaviour: Mapping[str, str] | None = None, seconds
     def run(job: TrialJob, link: WorkerLink) -> None:
         name = job.spec["trial_id"]
         attempt = len(list(diary.glob(f"{name}.{link.rank}.*")))
-        note = {"rank": link.rank, "world": link.world_size, "threads": job.threads, "start": time.time()}
+        note = {"rank": link.rank, "world": link.world_size, "threads": job.threads, "pid": os.getpid()}
+        note["start"] = time.time()
         page = diary / f"{name}.{link.rank}.{attempt}"
         page.write_text(json.dumps(note))
         if link.rank == 0:

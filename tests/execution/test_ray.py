@@ -1,4 +1,4 @@
-"""Trials on a real Ray of two cores: placement, failure policy, and what is not shown. Five Train runs in all."""
+"""Trials on a real Ray of two cores: placement, failure policy, and what is not shown."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,16 @@ def test_a_killed_worker_is_started_again_and_a_failing_trial_is_recorded_once(
     assert [Ledger(tmp_path / "out").state(spec) for spec in plan.trials] == ["failed", "done"]
     assert list((tmp_path / "out" / ".ray").iterdir()) == []
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("two_cpu_ray")
+def test_trials_in_a_row_share_a_process_and_a_failed_one_takes_it_along(tmp_path: Path) -> None:
+    plan = make_plan(*(make_spec(name) for name in ("first", "second", "third")))
+    run = make_run(tmp_path / "diary", behaviour={"second": "fails"})
+    sweep(tmp_path, plan, run, cpus_per_trial=2)
+    pids = {name.split(".")[0]: page["pid"] for name, page in read_diary(tmp_path / "diary").items()}
+    assert pids["first"] == pids["second"]
+    assert pids["third"] != pids["second"]
 
 
 @pytest.mark.usefixtures("two_cpu_ray")

@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 
 WORKER = "ray::RayTrainWorker"
 CONTROLLER = "ray::TrainController"
-TUNE_PART = ("ray::tune_trial", "ray::ImplicitFunc", "ray::bundle_reservation")
+TUNE_PART = ("ray::TuneTrial", "ray::_Inner", "ray::bundle_reservation")
 TRIES = 5
 STEP_LOG = Path(__file__).parent / "step_log"
 

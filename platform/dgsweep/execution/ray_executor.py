@@ -21,7 +21,7 @@ from dgsweep.execution.cluster import living_nodes
 from dgsweep.execution.events import Listener, Run, Work
 from dgsweep.execution.gate import Gate, OpenGate
 from dgsweep.execution.plan_order import PlanOrder, Room
-from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, tune_trial
+from dgsweep.execution.ray_trial import DIED, RaySchedule, Shipment, TuneTrial
 from dgsweep.execution.resources import TrialResources, as_node, concurrent_trials
 
 NO_PROCESSOR = {"CPU": 0, "memory": 1}
@@ -71,7 +71,7 @@ def _tuner(work: Work, shipment: Shipment, listener: Listener, gate: Gate) -> tu
     planned = [job.spec["trial_id"] for job in work.jobs]
     order = PlanOrder(planned, gate, _room(schedule.resources), more=lambda: _proposed(work, shipment))
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(tune_trial, shipment=shipment), NO_PROCESSOR),
+        tune.with_resources(tune.with_parameters(TuneTrial, shipment=shipment), NO_PROCESSOR),
         tune_config=tune.TuneConfig(
             search_alg=order,
             num_samples=-1,  # until the search algorithm says that there is no more

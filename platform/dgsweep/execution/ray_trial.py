@@ -1,17 +1,19 @@
-"""One trial on Ray: the Tune part that drives it, and the Train part that runs on every rank."""
+"""Trials on Ray: the Tune part that drives them one by one, and the Train part that runs them on every rank."""
 
+import gc
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import ray
 import ray.train
 import ray.train.torch
+import ray.tune.result
 from ray import tune
 
 from dgsweep.errors import Problem, ResourceError, TrialFailedError, TrialPrunedError, TrialStoppedError
@@ -19,7 +21,7 @@ from dgsweep.execution.attempt import SUPERSEDED
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.pulse import ASKED
-from dgsweep.execution.ray_reports import Forward, reports_forwarded
+from dgsweep.execution.ray_lane import Lane, LaneOverError, Report, trials_of
 from dgsweep.execution.resources import TrialResources
 from dgsweep.records.ledger import Ledger
 from dgsweep.storage.files import exists, names
@@ -98,22 +100,66 @@ class Shipment:
         return ray.get(self.blocks[self.places[trial_id]])[trial_id]
 
 
-def tune_trial(config: Mapping[str, str], shipment: Shipment) -> None:
-    """Start the Train worker group of one trial and wait for it. Runs in Tune's actor, which holds no processor."""
-    os.environ.update(TRAIN_ENVIRONMENT)
-    job = shipment.job(config)
-    for group in count():
+class TuneTrial(tune.Trainable):
+    """The Tune part: gives one trial after the other to a lane of Train workers. Holds no processor itself."""
+
+    def setup(self, config: Mapping[str, str], shipment: Shipment) -> None:
+        """Start with the first trial; see `tune.Trainable`."""
+        os.environ.update(TRAIN_ENVIRONMENT)
+        self._shipment = shipment
+        self._lane: Lane | None = None
+        self._reports = self._run(shipment.job(config))
+
+    def reset_config(self, new_config: Mapping[str, str]) -> bool:
+        """Go on with another trial."""
+        self._reports = self._run(self._shipment.job(new_config))
+        return True
+
+    def step(self) -> Report:
+        """The next report of the trial; when it is over, one that says so."""
+        return {**next(self._reports, {tune.result.DONE: True})}
+
+    def cleanup(self) -> None:
+        """Send the workers home, so that what they held is free before this process ends."""
+        if self._lane:
+            self._lane.close()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save nothing: the ledger is what a restart reads."""
+
+    def load_checkpoint(self, checkpoint: object) -> None:
+        """Restore nothing."""
+
+    def _run(self, job: TrialJob) -> Iterator[Report]:
         before = _kept(job)
-        try:
-            with reports_forwarded() as forward:
-                _trainer(job, shipment, group, forward).fit()
-        except ray.train.WorkerGroupError as failure:
-            # Days of work on nodes that come and go are no reason to give up, as long as each time gets further.
-            if _kept(job) > before:
-                continue
-            # Train has already tried again; raising would make Tune start over, so the driver is told instead.
-            tune.report({DIED: _cause(failure)})
-        return
+        while True:
+            lane, first = self._lane_for(job)
+            placed = False
+            try:
+                for report in lane.reports():
+                    placed = True
+                    yield report
+                return
+            except LaneOverError as over:
+                if not placed and not first:
+                    continue  # it ended just as it was given the trial
+                if not isinstance(over.__cause__, ray.train.WorkerGroupError):
+                    raise
+                # Days of work on nodes that come and go are no reason to give up, as long as each time gets further.
+                if before < (before := _kept(job)):
+                    continue
+                # Train has already tried again; raising would make Tune start over, so the driver is told instead.
+                yield {DIED: _cause(over.__cause__)}
+                return
+
+    def _lane_for(self, job: TrialJob) -> tuple[Lane, bool]:
+        """A lane that has taken the trial, and whether it is a new one."""
+        if self._lane and self._lane.takes(job):
+            return self._lane, False
+        self._lane = Lane(lambda desk: _trainer(desk, self._shipment))
+        if not self._lane.takes(job):
+            raise LaneOverError
+        return self._lane, True
 
 
 def _kept(job: TrialJob) -> float:
@@ -123,20 +169,19 @@ def _kept(job: TrialJob) -> float:
     return max((file.stat().st_mtime for file in kept), default=0.0)
 
 
-def _trainer(job: TrialJob, shipment: Shipment, group: int, forward: Forward) -> ray.train.torch.TorchTrainer:
+def _trainer(desk: Any, shipment: Shipment) -> ray.train.torch.TorchTrainer:
     schedule, resources = shipment.schedule, shipment.schedule.resources
     return ray.train.torch.TorchTrainer(
         train_loop,
-        train_loop_config={"job": job, "run": shipment.run, "sweep": schedule.sweep},
+        train_loop_config={"desk": desk, "run": shipment.run, "sweep": schedule.sweep},
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=_worker_resources(resources),
         ),
         run_config=ray.train.RunConfig(
-            name=f"{schedule.sweep}-{job.spec['trial_id']}-{group}",
+            name=f"{schedule.sweep}-{uuid4().hex}",  # Train goes on with what it finds under a name
             storage_path=str(schedule.storage / "train"),
-            callbacks=[forward],
             failure_config=ray.train.FailureConfig(max_failures=schedule.max_failures),
         ),
     )
@@ -161,23 +206,30 @@ def _one_line(error: BaseException) -> str:
 
 
 def train_loop(config: Mapping[str, Any]) -> None:
-    """Run the trial on this rank. Runs in a Train worker.
+    """Run trials on this rank as long as some come. Runs in a Train worker."""
+    desk, run = config["desk"], config["run"]
+    context = ray.train.get_context()
+    rank, ranks = context.get_world_rank(), context.get_world_size()
+    for job in trials_of(desk, rank):
+        _require_same_folder(job, config["sweep"])
+        link = WorkerLink(rank=rank, world_size=ranks, report=_reporter(job, desk, rank), own_process=True)
+        _run_one(job, link, run)
+        if rank == 0:
+            ray.get(desk.end.remote(last=bool(Ledger(job.output).failure(job.spec["trial_id"]))))
+        _clear_memory(job)
+
+
+def _run_one(job: TrialJob, link: WorkerLink, run: Run) -> None:
+    """Run one trial on this rank.
 
     A trial that failed by itself, or was pruned, stands so in the ledger, and to do it again would end alike: with one
     rank this just returns. With several, or where the ledger could not be written, the error is passed on, since the
     others may wait for this rank in a collective; Train then stops all of them, and the group that it starts again
     finds the note in the ledger and returns.
     """
-    job: TrialJob = config["job"]
-    run: Run = config["run"]
-    _require_same_folder(job, config["sweep"])
     if Ledger(job.output).failure(job.spec["trial_id"]):  # the driver cleared those of earlier runs
         return
-    context = ray.train.get_context()
-    link = WorkerLink(
-        rank=context.get_world_rank(), world_size=context.get_world_size(), report=_reporter(job), own_process=True
-    )
-    ray.train.report({PLACED: 1})
+    link.report({PLACED: 1})
     try:
         _take_device(job)
         run(job, link)
@@ -189,6 +241,16 @@ def train_loop(config: Mapping[str, Any]) -> None:
             return
         if link.world_size > 1 or not Ledger(job.output).failure(job.spec["trial_id"]):
             raise
+
+
+def _clear_memory(job: TrialJob) -> None:
+    """Leave the next trial of this process what a new process would have."""
+    gc.collect()
+    if job.device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _require_same_folder(job: TrialJob, sweep: str) -> None:
@@ -219,13 +281,14 @@ def _take_device(job: TrialJob) -> None:
             torch.cuda.set_per_process_memory_fraction(job.gpus, device)
 
 
-def _reporter(job: TrialJob) -> Callable[[Mapping[str, float | int | str]], None]:
+def _reporter(job: TrialJob, desk: Any, rank: int) -> Callable[[Mapping[str, float | int | str]], None]:
     """Reports go to the driver, whose answer is in the ledger by the next report (and for a real trial, sooner)."""
     ledger, trial_id = Ledger(job.output), job.spec["trial_id"]
 
     def report(values: Mapping[str, float | int | str]) -> None:
         if job.prunable and values.get("phase") == "train" and ledger.is_pruned(trial_id):
             raise TrialPrunedError
-        ray.train.report(dict(values))
+        if rank == 0:
+            ray.get(desk.tell.remote(dict(values)))
 
     return report
