@@ -27,15 +27,15 @@ PATIENT = {
 """A busy machine must not kill in our place: what Ray takes for dead was killed by us."""
 os.environ.update(PATIENT)
 
-from fault_cluster import CONTROLLER, TUNE_PART, WORKER, FaultCluster  # noqa: E402
+from fault_cluster import CONTROLLER, DESK, TUNE_PART, WORKER, FaultCluster  # noqa: E402
 from fault_sweep import CHECKPOINT_EVERY, FaultSweep, make_phantom, nice_environment  # noqa: E402
 
-SHARES = {"worker": 56, "controller": 8, "tune_part": 8, "raylet": 13, "driver": 12, "everything": 3}
+SHARES = {"worker": 51, "desk": 5, "controller": 8, "tune_part": 8, "raylet": 13, "driver": 12, "everything": 3}
 """Kills of each kind in a hundred."""
 WAIT_S = (0.5, 9.0)
 IN_TRAINING = 0.7
 """Share of the kills that wait until a trial trains; the others may hit starts, scoring, gaps and ends as well."""
-TITLES = {"worker": (WORKER,), "controller": (CONTROLLER,), "tune_part": TUNE_PART}
+TITLES = {"worker": (WORKER,), "controller": (CONTROLLER,), "tune_part": TUNE_PART, "desk": (DESK,)}
 SWEEP = {"seeds": 6, "steps": 100, "pause_s": 0.12}
 
 

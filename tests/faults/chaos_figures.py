@@ -15,6 +15,7 @@ NAMES = {
     "worker": "the worker that trains",
     "controller": "Train's controller of a trial",
     "tune_part": "Tune's part of a trial",
+    "desk": "the desk between the two",
     "raylet": "a raylet with its workers",
     "driver": "the driver",
     "everything": "every process of cluster and driver",

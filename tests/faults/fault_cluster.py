@@ -15,7 +15,8 @@ from ray.cluster_utils import Cluster
 
 WORKER = "ray::RayTrainWorker"
 CONTROLLER = "ray::TrainController"
-TUNE_PART = ("ray::TuneTrial", "ray::_Inner", "ray::bundle_reservation")
+TUNE_PART = ("ray::ResourceTrainable", "ray::TuneTrial", "ray::bundle_reservation")
+DESK = "ray::Desk"
 TRIES = 5
 STEP_LOG = Path(__file__).parent / "step_log"
 

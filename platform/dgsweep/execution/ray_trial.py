@@ -15,6 +15,7 @@ import ray.train
 import ray.train.torch
 import ray.tune.result
 from ray import tune
+from ray.exceptions import RayError
 
 from dgsweep.errors import Problem, ResourceError, TrialFailedError, TrialPrunedError, TrialStoppedError
 from dgsweep.execution.attempt import SUPERSEDED
@@ -289,6 +290,9 @@ def _reporter(job: TrialJob, desk: Any, rank: int) -> Callable[[Mapping[str, flo
         if job.prunable and values.get("phase") == "train" and ledger.is_pruned(trial_id):
             raise TrialPrunedError
         if rank == 0:
-            ray.get(desk.tell.remote(dict(values)))
+            try:
+                ray.get(desk.tell.remote(dict(values)))
+            except RayError as gone:  # which says nothing about the trial: it goes on in other processes
+                raise TrialStoppedError("its Tune part is gone") from gone
 
     return report
