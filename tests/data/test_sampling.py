@@ -30,7 +30,7 @@ def test_a_batch_has_the_shapes_and_types_that_training_expects():
     batch = PatchSampler(CASES, (8, 6, 4), 5, 0.33, 0).batch(0)
     assert batch.image.shape == (5, 1, 8, 6, 4)
     assert batch.label.shape == (5, 8, 6, 4)
-    assert (batch.image.dtype, batch.label.dtype, batch.domain.dtype) == (np.float32, np.int64, np.int64)
+    assert (batch.image.dtype, batch.label.dtype, batch.domain.dtype) == (np.float32, np.int16, np.int64)
     assert len(batch.case_ids) == 5
 
 

@@ -117,12 +117,14 @@ class NnunetDa(Method):
         """Change the chosen samples; labels stay."""
         image, stages = batch.image, self._stages(fine_axes(ctx.recipe.spacing_mm))
         limits = torch.tensor([[probability] for probability, _ in stages], device=image.device)
-        draws = uniform((len(stages), len(image)), (0.0, 1.0), ctx.generator)
-        for chosen, (_, change) in zip((draws < limits).tolist(), stages, strict=True):
+        draws = (uniform((len(stages), len(image)), (0.0, 1.0), ctx.generator) < limits).tolist()
+        if any(map(any, draws)):
+            ctx.mark_active()
+            image = image.clone()
+        for chosen, (_, change) in zip(draws, stages, strict=True):
             if any(chosen):
-                ctx.mark_active()
                 places = torch.tensor([place for place, wanted in enumerate(chosen) if wanted], device=image.device)
-                image = image.index_copy(0, places, change(image[places], ctx.generator))
+                image[places] = change(image[places], ctx.generator)
         return [View(image=image, label=batch.label)]
 
     def _stages(self, fine: tuple[int, ...]) -> list[tuple[float, Callable[[Tensor, torch.Generator], Tensor]]]:
@@ -143,7 +145,7 @@ class NnunetDa(Method):
 
     def _blurred(self, image: Tensor, generator: torch.Generator) -> Tensor:
         sigma = uniform((*image.shape[:2], 3), self.blur, generator)
-        return _some_channels(image, blur(image, sigma), generator)
+        return _some_channels(image, generator, lambda some, of: blur(some, sigma.flatten(0, 1)[of, None]))
 
     def _brighter(self, image: Tensor, generator: torch.Generator) -> Tensor:
         return image * around_one((*image.shape[:2], 1, 1, 1), self.brightness, generator)
@@ -153,16 +155,26 @@ class NnunetDa(Method):
 
     def _coarser(self, image: Tensor, generator: torch.Generator, *, axes: tuple[int, ...]) -> Tensor:
         zoom = uniform(image.shape[:2], (self.low_resolution, 1.0), generator)
-        coarse = image
-        for axis in axes:
-            coarse = lower_resolution(coarse, zoom, axis)
-        return _some_channels(image, coarse, generator)
+
+        def coarse(some: Tensor, of: Tensor) -> Tensor:
+            for axis in axes:
+                some = lower_resolution(some, zoom.flatten()[of, None], axis)
+            return some
+
+        return _some_channels(image, generator, coarse)
 
     def _bent(self, image: Tensor, generator: torch.Generator, *, sign: float) -> Tensor:
         return sign * correct_gamma(sign * image, around_one(image.shape[:2], self.gamma, generator))
 
 
-def _some_channels(image: Tensor, changed: Tensor, generator: torch.Generator) -> Tensor:
-    """The changed image in half of the channels, at random."""
+def _some_channels(image: Tensor, generator: torch.Generator, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Image (B, C, X, Y, Z) with half of its channels changed, at random.
+
+    `change` gets those channels alone (n, 1, X, Y, Z) and their places among all B x C.
+    """
     chosen = uniform((*image.shape[:2], 1, 1, 1), (0.0, 1.0), generator) < P_CHANNEL
-    return torch.where(chosen, changed, image)
+    of = chosen.flatten().nonzero()[:, 0]
+    if not len(of):
+        return image
+    channels = image.flatten(0, 1)[:, None]
+    return channels.index_copy(0, of, change(channels[of], of)).view(image.shape)

@@ -23,8 +23,8 @@ class PatchBatch:
 
     image: npt.NDArray[np.float32]
     """(B, 1, x, y, z)."""
-    label: npt.NDArray[np.int64]
-    """(B, x, y, z), classes 0..C; -1 throughout for an unlabelled case."""
+    label: npt.NDArray[np.int16]
+    """(B, x, y, z), classes 0..C; -1 throughout for an unlabelled case. Small, since it is moved and turned."""
     domain: npt.NDArray[np.int64]
     """(B,), index into `PatchSampler.domains`."""
     case_ids: tuple[str, ...]
@@ -52,7 +52,7 @@ class PatchSampler:
     def batch(self, step: int) -> PatchBatch:
         """Patches of a step; the same for equal seed, step and cases, whatever was drawn before."""
         image = np.empty((self._batch, 1, *self._patch), dtype=np.float32)  # every patch is filled by _fill
-        label = np.empty((self._batch, *self._patch), dtype=np.int64)
+        label = np.empty((self._batch, *self._patch), dtype=np.int16)
         domains = self._domains_of(step)
         case_ids = tuple(
             self._fill(image[place, 0], label[place], int(domain), (step, place))
@@ -66,7 +66,7 @@ class PatchSampler:
         return np.resize(order, self._batch).astype(np.int64)
 
     def _fill(
-        self, image: npt.NDArray[np.float32], label: npt.NDArray[np.int64], domain: int, at: tuple[int, int]
+        self, image: npt.NDArray[np.float32], label: npt.NDArray[np.int16], domain: int, at: tuple[int, int]
     ) -> str:
         """Copy one patch into place and return its case id."""
         step, place = at

@@ -73,27 +73,32 @@ def apply_spatial(
     Voxels from outside the patch repeat its border in the image and are background in the label.
     """
     moved = torch.from_numpy(np.flatnonzero(parameters.moved)).to(image.device)
+    mirrored = np.flatnonzero(parameters.mirror.any(axis=1))
+    if len(moved) or len(mirrored):
+        image, label = image.clone(), label.clone()
     if len(moved):
         grid = _grid(parameters.matrices[parameters.moved], image, spacing_mm)
-        image, label = image.clone(), label.clone()
         image[moved] = functional.grid_sample(image[moved], grid, padding_mode="border", align_corners=False)
         warped = functional.grid_sample(label[moved, None].float(), grid, mode="nearest", align_corners=False)
-        label[moved] = warped[:, 0].long()
-    for axis in range(3):
-        flips = torch.from_numpy(np.flatnonzero(parameters.mirror[:, axis])).to(image.device)
-        if len(flips):
-            image, label = (
-                image.index_copy(0, flips, image[flips].flip(axis + 2)),
-                label.index_copy(0, flips, label[flips].flip(axis + 1)),
-            )
+        label[moved] = warped[:, 0].to(label.dtype)
+    for place in mirrored.tolist():
+        axes = np.flatnonzero(parameters.mirror[place])
+        image[place] = image[place].flip((axes + 1).tolist())
+        label[place] = label[place].flip(axes.tolist())
     return image, label
 
 
 def _grid(matrices: np.ndarray, image: Tensor, spacing_mm: tuple[float, float, float]) -> Tensor:
-    """Sampling grid of `grid_sample`, whose coordinates run from -1 to 1 and are ordered (z, y, x)."""
+    """Sampling grid of `grid_sample`, whose coordinates run from -1 to 1 and are ordered (z, y, x).
+
+    A sum of one term an axis, which is several times as fast as `affine_grid` on a processor.
+    """
     half_mm = np.array([size * mm / 2.0 for size, mm in zip(image.shape[2:], spacing_mm, strict=True)])
     normalised = matrices * half_mm[None, None, :] / half_mm[None, :, None]
-    reordered = np.ascontiguousarray(normalised[:, ::-1, ::-1])
-    theta = torch.zeros(len(matrices), 3, 4, device=image.device, dtype=image.dtype)
-    theta[:, :, :3] = torch.from_numpy(reordered).to(theta)
-    return functional.affine_grid(theta, [len(matrices), 1, *image.shape[2:]], align_corners=False)
+    turned = torch.from_numpy(np.ascontiguousarray(normalised[:, ::-1])).to(image)
+    terms = []
+    for axis, size in enumerate(image.shape[2:]):
+        place = (2.0 * torch.arange(size, device=image.device, dtype=image.dtype) + 1.0) / size - 1.0
+        term = place[None, :, None] * turned[:, None, :, axis]
+        terms.append(term.view(-1, *[size if one == axis else 1 for one in range(3)], 3))
+    return terms[0] + terms[1] + terms[2]

@@ -46,7 +46,7 @@ class Stream:
         )
         image, label = apply_spatial(image, label, parameters.share(mine), spacing_mm)
         domain = torch.from_numpy(drawn.domain[mine]).to(device)
-        return Batch(image=image, label=label, domain=domain, case_ids=tuple(drawn.case_ids[mine]))
+        return Batch(image=image, label=label.long(), domain=domain, case_ids=tuple(drawn.case_ids[mine]))
 
     def close(self) -> None:
         """End the sampling threads."""
