@@ -6,7 +6,9 @@ at a time would wait for each other's cores.
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+IN_MEMORY, NEEDED_BYTES = Path("/dev/shm"), 4 * 2**30
+"""Where tests write, if it is there and not as small as in a container: ledgers and databases wait for the disk at
+each write (`fsync`), thousands of times in all, and no test pulls a plug. TMPDIR of the processes stays what it is."""
+
+if os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > NEEDED_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
 WITH_RAY = {
@@ -39,6 +48,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogethe
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, which are Ray's."""
     items.sort(key=lambda item: item.path.name not in WITH_RAY)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database without a run, to be copied: a new one takes seconds, for its tables."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
 
 
 @pytest.fixture(scope="session")

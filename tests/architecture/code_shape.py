@@ -1,6 +1,7 @@
 """Measures the shape of the code: lengths of functions and files, docstrings, types, forbidden names."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ def sources(*packages: Path) -> list[Path]:
     return sorted(path for package in packages or PACKAGES for path in package.rglob("*.py"))
 
 
+@functools.cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 

@@ -18,12 +18,12 @@ PLANTED = {
 IN_ADDRESS = "planted-address-5"
 SWEEP = f"""
 name: leaky
-data: {{manifest: scans/manifest.csv}}
+data: {{manifest: scans/manifest.csv, spacing_mm: [4, 4, 4], patch: [16, 16, 8]}}
 protocol: {{kind: explicit, splits: [{{sources: ["*/T1W"], targets: ["*/T2W"]}}]}}
 methods: [erm, {{name: gin, hp: {{layers: 1}}}}]
-networks: [unet_tiny]
+networks: [{{name: unet_tiny, options: {{width: 4, levels: 3}}}}]
 budget: {{steps: 1}}
-training: {{learning_rate: 1.0e-3}}
+training: {{batch: 2, learning_rate: 1.0e-3}}
 output: out
 tracking: {{uri: "http://me:{IN_ADDRESS}@127.0.0.1:1/?token={IN_ADDRESS}"}}
 """

@@ -25,11 +25,12 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SWEEP = """
 name: job
-data: {manifest: data/manifest.csv}
+data: {manifest: data/manifest.csv, spacing_mm: [4, 4, 4], patch: [16, 16, 8]}
 protocol: {kind: explicit, splits: [{sources: ["*/T1W"], targets: ["*/T2W"]}]}
 methods: [erm]
-networks: [unet_tiny]
+networks: [{name: unet_tiny, options: {width: 4, levels: 3}}]
 budget: {steps: 4}
+training: {batch: 2}
 output: runs/job
 """
 
@@ -116,12 +117,34 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_inside_a_job_a_relative_output_exits_2_and_says_what_to_do(cluster: Cluster, project: Path) -> None:
-    result = cluster.submit(project, "dgsweep", "run", "sweep.yaml")
-    assert result.returncode == 1  # of `ray job submit`
-    assert "failed with exit code 2" in result.stdout + result.stderr
-    assert "set DGSWEEP_HOME" in result.stdout + result.stderr
+LOOK_AND_RUN = """
+import os, platform
+print("here:", sorted(os.listdir(".")), flush=True)
+print("os is", platform.system(), flush=True)
+os.execvp("dgsweep", ["dgsweep", "run", "sweep.yaml"])
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(cluster: Cluster, project: Path) -> subprocess.CompletedProcess[str]:
+    """A job that looks around where it stands and becomes the sweep, which has no place for its output."""
+    return cluster.submit(project, "python", "-c", LOOK_AND_RUN)
+
+
+def test_inside_a_job_a_relative_output_exits_2_and_says_what_to_do(
+    refused: subprocess.CompletedProcess[str], project: Path
+) -> None:
+    assert refused.returncode == 1  # of `ray job submit`
+    assert "failed with exit code 2" in refused.stdout + refused.stderr
+    assert "set DGSWEEP_HOME" in refused.stdout + refused.stderr
     assert not (project / "runs").exists()
+
+
+def test_in_a_job_from_the_repository_root_platform_is_the_standard_librarys(
+    refused: subprocess.CompletedProcess[str],
+) -> None:
+    assert "os is Linux" in refused.stdout + refused.stderr, refused.stdout + refused.stderr
+    assert "'platform'" in refused.stdout + refused.stderr
 
 
 def test_a_submitted_sweep_runs_on_the_cluster_and_leaves_its_ledger_at_home(
@@ -132,10 +155,3 @@ def test_a_submitted_sweep_runs_on_the_cluster_and_leaves_its_ledger_at_home(
     (trial,) = (tmp_path / "runs" / "job" / "trials").iterdir()
     assert (trial / "DONE").exists()
     assert set(pd.read_parquet(trial / "cases.parquet")["sequence"]) == {"T1W", "T2W"}
-
-
-def test_in_a_job_from_the_repository_root_platform_is_the_standard_librarys(cluster: Cluster, project: Path) -> None:
-    code = "import os, platform; print('here:', sorted(os.listdir('.'))); print('os is', platform.system())"
-    result = cluster.submit(project, "python", "-c", code)
-    assert "os is Linux" in result.stdout + result.stderr, result.stdout + result.stderr
-    assert "'platform'" in result.stdout + result.stderr

@@ -1,22 +1,28 @@
 """A small phantom, sweep files on it, and the command line as a person calls it."""
 
+import contextlib
+import io
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import mlflow
 import pandas as pd
 import pytest
 import yaml
 
+from dgsweep.cli import main
 from dgsweep.data.phantom import PhantomSpec, write_phantom
 from dgsweep.records.ledger import Ledger
 
 
 class Desk:
-    """One folder with a sweep file; `run` is the command line in a process of its own."""
+    """One folder with a sweep file; `run` is the command line in a process of its own, `call` the same in this one.
+
+    A process of its own spends seconds on imports; it is for what must outlive a process, be killed, or start a Ray.
+    """
 
     def __init__(self, folder: Path, manifest: Path) -> None:
         self.folder, self.output, self.file = folder, folder / "out", folder / "sweep.yaml"
@@ -53,8 +59,27 @@ class Desk:
         out, err = process.communicate(timeout=timeout_s)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
+    def call(self, *arguments: str) -> subprocess.CompletedProcess:
+        """The program's `main`; what it does not catch reaches the test."""
+        out, err, code, mask = io.StringIO(), io.StringIO(), 0, os.umask(0o22)
+        with pytest.MonkeyPatch.context() as here, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            here.setattr(sys, "argv", ["dgsweep", *arguments])
+            here.setattr(logging.root, "handlers", [])  # pytest's, beside which `main` would add none
+            here.setattr(logging.root, "level", logging.root.level)
+            here.chdir(self.folder)
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+            finally:
+                os.umask(mask)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
     def sweep(self, *arguments: str) -> subprocess.CompletedProcess:
-        return self.run("run", str(self.file), "--executor", "inline", *arguments)
+        return self.call(*self.inline(*arguments))
+
+    def inline(self, *arguments: str) -> tuple[str, ...]:
+        return ("run", str(self.file), "--executor", "inline", *arguments)
 
     def scores(self) -> pd.DataFrame:
         ledger = Ledger(self.output)
@@ -66,14 +91,6 @@ class Desk:
 def small_phantom(tmp_path_factory) -> Path:
     spec = PhantomSpec(patients_per_center=4, centers=2, shape=(32, 32, 16))
     return write_phantom(tmp_path_factory.mktemp("small") / "phantom", spec)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory) -> Path:
-    """Made once: MLflow needs seconds for the tables of a new database."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture

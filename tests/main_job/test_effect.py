@@ -18,7 +18,7 @@ def _demo(folder, desk, manifest, **changes):
     content |= {"output": str(desk.output), "tracking": desk.content["tracking"]} | changes
     desk.content = content
     desk.write()
-    done = desk.run("run", str(desk.file), "--executor", "inline", "--no-report", timeout_s=2500)
+    done = desk.sweep("--no-report")
     assert done.returncode == 0, done.stderr
     scores = desk.scores()
     return scores[scores["role"] != "val"].groupby(["method", "sequence"])["dice"].mean()

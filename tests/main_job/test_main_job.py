@@ -13,7 +13,7 @@ from dgsweep.records.ledger import Ledger
 
 def test_a_sweep_file_becomes_scores_a_matrix_a_report_and_mlflow_runs(desk) -> None:
     desk.write(methods=["erm", "gin"])
-    done = desk.sweep()
+    done = desk.run(*desk.inline())
     assert done.returncode == 0, done.stderr
     assert "2 trials run, 0 reused, 0 failed" in done.stdout
     assert "T2W" in done.stdout
@@ -38,7 +38,7 @@ def test_running_again_runs_nothing_and_extending_runs_only_what_is_new(desk) ->
     first = desk.sweep("--no-report")
     assert "1 trials run, 0 reused" in first.stdout, first.stderr
     before = desk.scores()
-    assert "0 trials run, 1 reused" in desk.sweep("--no-report").stdout
+    assert "0 trials run, 1 reused" in desk.run(*desk.inline("--no-report")).stdout
     desk.write(seeds=[0, 1])
     assert "1 trials run, 1 reused" in desk.sweep("--no-report").stdout
     desk.write(methods=["erm", "gin"])
@@ -113,7 +113,7 @@ def test_a_trial_that_fails_is_named_with_its_cause_and_the_others_finish(desk) 
 
 def test_plan_as_json_resolves_every_value_and_writes_nothing(desk) -> None:
     desk.write()
-    shown = json.loads(desk.run("plan", str(desk.file), "--json").stdout)
+    shown = json.loads(desk.call("plan", str(desk.file), "--json").stdout)
     assert shown["totals"]["trials"] == 1
     assert shown["config"]["training"]["learning_rate"] == 0.01
     assert shown["trials"][0]["patch"] == [16, 16, 8]
@@ -134,9 +134,9 @@ def test_the_probe_measures_steps_and_forecasts_time_disk_and_memory(desk) -> No
 
 def test_status_tells_states_and_an_unrun_sweep_is_exit_2(desk) -> None:
     desk.write()
-    assert desk.run("status", str(desk.file)).returncode == 2
+    assert desk.call("status", str(desk.file)).returncode == 2
     desk.sweep("--no-report")
-    shown = json.loads(desk.run("status", str(desk.file), "--json").stdout)
+    shown = json.loads(desk.call("status", str(desk.file), "--json").stdout)
     assert shown["counts"] == {"done": 1}
 
 
@@ -156,8 +156,8 @@ def test_run_as_json_is_one_document_with_the_matrix_and_what_to_open(desk) -> N
     assert set(shown["matrix"][0]) == {"method", "trained_on", "T1W", "T2W"}
     assert "mlflow" in shown["mlflow"]
     assert (desk.folder / "elsewhere" / "report" / "report.html").samefile(shown["report"])
-    assert desk.run("status", str(desk.file)).returncode == 2
-    assert desk.run("status", str(desk.file), "--set", f"output={desk.folder / 'elsewhere'}").returncode == 0
+    assert desk.call("status", str(desk.file)).returncode == 2
+    assert desk.call("status", str(desk.file), "--set", f"output={desk.folder / 'elsewhere'}").returncode == 0
 
 
 def test_a_composition_runs_from_a_sweep_file_and_a_wrong_part_is_named(desk) -> None:

@@ -40,7 +40,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts_and_one_that_never_fits_f
     assert records["tight"]["forward_passes"] == records["roomy"]["forward_passes"] == 6
     page = (desk.output / "report" / "report.html").read_text()
     assert "2 parts of a batch of 2" in page
-    status = json.loads(desk.run("status", str(desk.output), "--json", **environment).stdout)
+    status = json.loads(desk.call("status", str(desk.output), "--json").stdout)
     (failed,) = [row for row in status["trials"] if row["state"] == "failed"]
     assert failed["cause"].startswith("CUDA out of memory, even with each batch in 2 parts; lower data.patch")
     assert "memory_plugins.py" in failed["traceback"]

@@ -49,13 +49,13 @@ def test_a_sweep_into_a_store_gives_the_numbers_of_one_on_a_disk_and_its_report(
 def test_a_sweep_in_a_store_is_resumed_shown_and_reported_from_its_address(far_desk, tmp_path):
     assert "1 trials run, 0 reused" in far_desk.sweep("--no-report").stdout
     assert "0 trials run, 1 reused" in far_desk.sweep("--no-report").stdout
-    shown = json.loads(far_desk.run("status", far_desk.output, "--json").stdout)
+    shown = json.loads(far_desk.call("status", far_desk.output, "--json").stdout)
     assert shown["output"] == far_desk.output
     assert shown["counts"] == {"done": 1}
     page = tmp_path / "read" / "report.html"
-    assert far_desk.run("report", far_desk.output, "--to", str(page.parent)).stdout.strip() == str(page)
+    assert far_desk.call("report", far_desk.output, "--to", str(page.parent)).stdout.strip() == str(page)
     assert page.stat().st_size > 100_000
-    absent = far_desk.run("status", f"{far_desk.output}-none")
+    absent = far_desk.call("status", f"{far_desk.output}-none")
     assert absent.returncode == 2
     assert "no plan.json there" in absent.stderr
     secret = os.environ["AWS_SECRET_ACCESS_KEY"].encode()

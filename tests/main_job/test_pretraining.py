@@ -16,7 +16,7 @@ def trials(desk):
 
 def test_a_pretraining_runs_once_and_every_trial_that_needs_it_starts_from_it(desk) -> None:
     desk.write(methods=["erm", PRETRAINED], budget={"steps": 4, "pretrain_steps": 3})
-    planned = desk.run("plan", str(desk.file))
+    planned = desk.call("plan", str(desk.file))
     assert "first, on images alone" in planned.stdout
     assert "pretraining steps" in planned.stdout.replace("_", " ")
     done = desk.sweep()
@@ -30,7 +30,7 @@ def test_a_pretraining_runs_once_and_every_trial_that_needs_it_starts_from_it(de
     page = (desk.output / "report" / "report.html").read_text()
     assert "mae3d (pretraining)" in page
     assert "had 3 further steps, on images alone" in page
-    status = json.loads(desk.run("status", str(desk.output), "--json").stdout)
+    status = json.loads(desk.call("status", str(desk.output), "--json").stdout)
     assert status["counts"] == {"done": 3}
     desk.write(seeds=[0], protocol={**desk.content["protocol"], "label_ratio": [1.0, 0.5]})
     assert "2 trials run, 2 reused" in desk.sweep("--no-report").stdout  # the pretraining serves the other ratio too

@@ -27,7 +27,7 @@ def weights(desk, monkeypatch):
     file, sizes = desk.folder / "small.pth", desk.folder / "small.json"
     torch.save(to_original(build_random("sam", architecture, seed=0).state_dict(), "sam"), file)
     sizes.write_text(json.dumps(architecture.document()))
-    added = desk.run("weights", "add", "small_sam", str(file), "--family", "sam", "--architecture", str(sizes))
+    added = desk.call("weights", "add", "small_sam", str(file), "--family", "sam", "--architecture", str(sizes))
     assert added.returncode == 0, added.stderr
     return "small_sam"
 

@@ -1,5 +1,6 @@
 """One small sweep, run once: two seeds of ERM on a phantom, every mask kept."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,8 +23,9 @@ def phantom(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def swept(tmp_path_factory, phantom) -> Ledger:
+def swept(tmp_path_factory, phantom, empty_database) -> Ledger:
     folder = tmp_path_factory.mktemp("swept")
+    shutil.copyfile(empty_database, folder / "mlflow.db")
     content = {
         "name": "small",
         "data": {"manifest": str(phantom), "spacing_mm": [4, 4, 4], "patch": [16, 16, 8]},

@@ -25,12 +25,13 @@ def plant(path) -> None:
 
 
 @pytest.fixture(scope="module")
-def left_behind(tmp_path_factory, phantom):
+def left_behind(tmp_path_factory, phantom, empty_database):
     """Folder with everything but the scans, and what was printed."""
     root = tmp_path_factory.mktemp("named")
     scans, work = root / "scans", root / "work"
     shutil.copytree(phantom.parent, scans)
     work.mkdir()
+    shutil.copyfile(empty_database, work / "mlflow.db")
     for path in scans.rglob("*.nii.gz"):
         plant(path)
         path.with_name(path.name.replace(".nii.gz", ".json")).write_text(f'{{"PatientName": "{NAME}"}}')

@@ -1,5 +1,7 @@
 """A sweep that is done asks MLflow for one run, and looks at everything again as soon as that may have changed."""
 
+import shutil
+
 import pytest
 from mlflow import MlflowClient
 from records_rows import write_trial
@@ -11,7 +13,8 @@ STATE = "of the plan"
 
 
 @pytest.fixture
-def uri(tmp_path) -> str:
+def uri(tmp_path, empty_database) -> str:
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 

@@ -26,14 +26,6 @@ from dgsweep.records.mlflow_view import MlflowView
 EXPERIMENT = "crosspan"
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory) -> Path:
-    """Tables take seconds to make, so they are made once and copied."""
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def database(empty_database, tmp_path) -> Path:
     path = tmp_path / "tracking" / "mlflow.db"

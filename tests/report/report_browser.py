@@ -16,7 +16,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 class Browser:
-    """One page. `events` holds everything that the browser said."""
+    """One page. `events` holds everything that the browser said of it."""
 
     def __init__(self, profile: Path) -> None:
         read_commands, self._commands = os.pipe()
@@ -28,9 +28,18 @@ class Browser:
         )  # fmt: skip
         os.close(read_commands)
         os.close(write_answers)
-        self._buffer, self._last, self._session = b"", 0, None
+        self._buffer, self._last, self._session, self._context = b"", 0, None, None
         self.events: list[dict] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.fresh()
+
+    def fresh(self) -> None:
+        """Another page in the place of this one, as of a new profile: nothing stored, set or seen."""
+        self._session = None
+        if self._context:
+            self.call("Target.disposeBrowserContext", browserContextId=self._context)
+        self._context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=self._context)["targetId"]
+        self.events.clear()
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
@@ -46,7 +55,8 @@ class Browser:
             if answer.get("id") == self._last:
                 assert "error" not in answer, answer
                 return answer["result"]
-            self.events.append(answer)
+            if answer.get("sessionId") == self._session:
+                self.events.append(answer)
 
     def _next(self) -> dict:
         while b"\0" not in self._buffer:
@@ -63,7 +73,7 @@ class Browser:
     def value(self, expression: str) -> object:
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 30) -> None:
+    def wait(self, expression: str, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while not self.value(expression):
             assert time.monotonic() < end, f"still not true: {expression}"

@@ -39,6 +39,11 @@ class Sweep:
 SWEEP = Sweep()
 
 
+def small(**changes: object) -> Sweep:
+    """Two methods on two sequences, four patients, one seed, and what differs from that."""
+    return Sweep(**{"patients": 4, "sequences": ("T1W", "T2W"), "seeds": (0,), **changes})
+
+
 def write_sweep(output: Path, sweep: Sweep) -> Plan:
     plan = make_plan(sweep)
     ledger = Ledger(output)

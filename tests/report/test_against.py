@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 from jinja2 import Environment, PackageLoader
-from report_browser import CHROMIUM, Browser
+from report_browser import CHROMIUM
 
 from dgsweep.analysis.reference import PAPERS, read_paper
 from dgsweep.errors import InputError
@@ -166,12 +166,8 @@ def test_an_unknown_paper_is_refused_before_anything_is_written(full, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt-get install chromium)")
-def test_the_figures_draw_without_a_complaint(pansegnet, tmp_path):
-    browser = Browser(tmp_path / "profile")
-    try:
-        browser.open(pansegnet)
-        browser.wait("document.querySelectorAll('#against .plot .main-svg').length >= 2")
-        assert browser.complaints() == []
-        assert browser.requests() == []
-    finally:
-        browser.close()
+def test_the_figures_draw_without_a_complaint(pansegnet, browser):
+    browser.open(pansegnet)
+    browser.wait("document.querySelectorAll('#against .plot .main-svg').length >= 2")
+    assert browser.complaints() == []
+    assert browser.requests() == []

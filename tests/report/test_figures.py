@@ -5,7 +5,6 @@ import re
 
 import pandas as pd
 
-from dgsweep.report import write_report
 from dgsweep.report.figures import student_curves
 
 FIGURE = re.compile(r'aria-label="([^"]*?)\. [^"]*" data-figure.*?<script[^>]*>(.*?)</script>', re.DOTALL)
@@ -20,12 +19,8 @@ def figures_of(page):
     }
 
 
-def page_of(output):
-    return write_report(output, images=False).read_text(encoding="utf-8")
-
-
-def test_two_networks_stand_apart_in_boxes_curves_and_quartiles(build):
-    page = page_of(build(networks=("unet_tiny", "nnunet"), methods=("erm",), targets=False))
+def test_two_networks_stand_apart_in_boxes_curves_and_quartiles(written):
+    page = written(networks=("unet_tiny", "nnunet"), methods=("erm",), targets=False).read_text(encoding="utf-8")
     figures = figures_of(page)
     assert sorted(figures["Trained on T1W"]) == ["erm · nnunet", "erm · unet_tiny"]
     assert sorted(figures["T1W: source-validation Dice"]) == ["erm · nnunet", "erm · unet_tiny"]
@@ -36,8 +31,8 @@ def test_two_networks_stand_apart_in_boxes_curves_and_quartiles(build):
     ]
 
 
-def test_one_network_is_not_named_in_figures(build):
-    figures = figures_of(page_of(build(methods=("erm",), targets=False)))
+def test_one_network_is_not_named_in_figures(written):
+    figures = figures_of(written(methods=("erm",), targets=False).read_text(encoding="utf-8"))
     assert figures["Trained on T1W"] == figures["T1W: training loss"] == ["erm"]
 
 

@@ -8,7 +8,6 @@ import pytest
 import report_browser
 from report_browser import CHROMIUM, Browser
 
-from dgsweep.report import write_report
 from dgsweep.report.grid import ROWS_AT_ONCE
 
 pytestmark = pytest.mark.skipif(
@@ -24,9 +23,8 @@ SLOW = 120
 
 
 @pytest.fixture(scope="module")
-def page(full, tmp_path_factory):
-    """The page of a sweep with pictures, from here: other modules write theirs beside the ledger."""
-    return write_report(full, to=tmp_path_factory.mktemp("filtered"))
+def page(full_report):
+    return full_report
 
 
 @pytest.fixture(scope="module")

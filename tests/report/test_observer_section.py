@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from report_sweep import SHAPE, SPACING, ellipsoid, write_case_files
+from report_sweep import SHAPE, SPACING, ellipsoid, small, write_case_files, write_sweep
 
 from dgsweep.records.ledger import Ledger
 from dgsweep.report import write_report
@@ -31,8 +31,19 @@ def figure(page, title):
 
 @pytest.fixture
 def twice(build):
-    """A sweep whose scans were drawn twice, T2W worse than T1W; `second` of a case is a file of its own."""
-    output = build()
+    return drawn_twice(build())
+
+
+@pytest.fixture(scope="module")
+def read_once(tmp_path_factory):
+    """Output and page of the same for tests that change nothing."""
+    output = tmp_path_factory.mktemp("twice") / "runs"
+    write_sweep(output, small())
+    return output, page_of(drawn_twice(output))
+
+
+def drawn_twice(output):
+    """Scans of a sweep are drawn twice, T2W worse than T1W; `second` of a case is a file of its own."""
     write_case_files(output, Ledger(output).read_plan())
     listed = json.loads((output / "cases.json").read_text())
     for case_id, entry in listed.items():
@@ -51,9 +62,9 @@ def expected(sequence):
     return 2 * (first & second).sum() / (first.sum() + second.sum())
 
 
-def test_section_and_table_hold_the_agreement_by_sequence(twice):
-    page = visible(page_of(twice))
-    table = pd.read_csv(twice / "report/tables/observer_agreement.csv").set_index(["level", "where"])
+def test_section_and_table_hold_the_agreement_by_sequence(read_once):
+    output, page = read_once[0], visible(read_once[1])
+    table = pd.read_csv(output / "report/tables/observer_agreement.csv").set_index(["level", "where"])
     for sequence in ("T1W", "T2W"):
         assert table.loc[("sequence", sequence), "dice"] == pytest.approx(expected(sequence))
         assert f"{expected(sequence):.3f} [" in page.partition('<section id="observers">')[2]
@@ -61,8 +72,8 @@ def test_section_and_table_hold_the_agreement_by_sequence(twice):
     assert 'href="tables/observer_agreement_cases.csv"' in page
 
 
-def test_each_column_of_the_distributions_has_the_line_of_its_own_scans(twice):
-    drawn = figure(page_of(twice), "Trained on T1W")
+def test_each_column_of_the_distributions_has_the_line_of_its_own_scans(read_once):
+    drawn = figure(read_once[1], "Trained on T1W")
     columns = drawn["layout"]["xaxis"]["categoryarray"]
     lines = {columns[round((shape["x0"] + shape["x1"]) / 2)]: shape["y0"] for shape in drawn["layout"]["shapes"]}
     assert lines == {"T1W ⌂": pytest.approx(expected("T1W")), "T2W": pytest.approx(expected("T2W"))}
@@ -70,13 +81,13 @@ def test_each_column_of_the_distributions_has_the_line_of_its_own_scans(twice):
 
 
 @pytest.mark.parametrize(("title", "axis"), [("Dice against", "y0"), ("Volume error against Dice", "x0")])
-def test_other_figures_of_dice_have_one_line_for_all_scans(twice, title, axis):
-    (line,) = figure(page_of(twice), title)["layout"]["shapes"]
+def test_other_figures_of_dice_have_one_line_for_all_scans(read_once, title, axis):
+    (line,) = figure(read_once[1], title)["layout"]["shapes"]
     assert line[axis] == pytest.approx((expected("T1W") + expected("T2W")) / 2)
 
 
-def test_a_sweep_whose_scans_were_read_once_has_neither_section_nor_line(build):
-    page = page_of(build())
+def test_a_sweep_whose_scans_were_read_once_has_neither_section_nor_line(written):
+    page = written().read_text(encoding="utf-8")
     assert 'id="observers"' not in page
     assert "shapes" not in figure(page, "Trained on T1W")["layout"]
     assert "observer_agreement" not in page

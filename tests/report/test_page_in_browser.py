@@ -1,23 +1,14 @@
 import pytest
-from report_browser import CHROMIUM, Browser
-
-from dgsweep.report import write_report
+from report_browser import CHROMIUM
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on this machine (Debian: apt-get install chromium)"
 )
 
 
-@pytest.fixture(scope="module")
-def page(full):
-    return write_report(full)
-
-
 @pytest.fixture
-def browser(tmp_path):
-    opened = Browser(tmp_path / "profile")
-    yield opened
-    opened.close()
+def page(full_report):
+    return full_report
 
 
 def test_page_works_without_a_network_request_or_a_console_error(browser, page):
@@ -46,8 +37,9 @@ def test_the_probes_notice_a_request_and_an_error(browser, tmp_path):
 
 def test_the_page_itself_forbids_requests(browser, page):
     browser.open(page)
-    browser.value("document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png'}))")
-    browser.wait("true")
+    browser.value("refused = false")
+    browser.value("Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png', onerror: () => { refused = true }})")
+    browser.wait("refused")
     assert browser.blocked() == ["csp"]
 
 
@@ -63,10 +55,9 @@ def test_on_a_phone_only_tables_scroll_sideways_and_the_page_does_not(browser, p
 OVERFLOWING = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
 
 
-def test_tables_of_two_networks_fit_a_laptop_screen(browser, build):
-    output = build(networks=("unet_tiny", "nnunet"))
+def test_tables_of_two_networks_fit_a_laptop_screen(browser, written):
     browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=800, deviceScaleFactor=1, mobile=False)
-    browser.open(write_report(output))
+    browser.open(written(networks=("unet_tiny", "nnunet")))
     browser.value("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert browser.value(OVERFLOWING) == 0
     browser.value("document.querySelectorAll('.fit').forEach(one => one.classList.remove('fit'))")

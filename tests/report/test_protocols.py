@@ -14,13 +14,13 @@ CENTERS = ("C1", "C2", "C3")
 
 
 @pytest.fixture
-def page(build):
+def page(written):
     """`page(...)`: output folder and the page of a sweep without its scripts."""
 
     def make(**changes):
-        output = build(**changes)
-        text = write_report(output, images=False).read_text(encoding="utf-8")
-        return output, re.sub(r"<script.*?</script>|<style.*?</style>", "", text, flags=re.DOTALL)
+        report = written(**changes)
+        text = report.read_text(encoding="utf-8")
+        return report.parents[1], re.sub(r"<script.*?</script>|<style.*?</style>", "", text, flags=re.DOTALL)
 
     return make
 

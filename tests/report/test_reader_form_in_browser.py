@@ -1,5 +1,5 @@
 import pytest
-from report_browser import CHROMIUM, Browser
+from report_browser import CHROMIUM
 
 from dgsweep.report.reader_form import write_study
 
@@ -15,12 +15,10 @@ def form(full, tmp_path_factory):
 
 
 @pytest.fixture
-def browser(tmp_path, form):
-    opened = Browser(tmp_path / "profile")
-    opened.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
-    opened.open(form)
-    yield opened
-    opened.close()
+def phone(browser, form):
+    browser.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
+    browser.open(form)
+    return browser
 
 
 def press(browser, key):
@@ -28,26 +26,26 @@ def press(browser, key):
         browser.call("Input.dispatchKeyEvent", type=kind, key=key)
 
 
-def test_a_form_is_filled_by_keyboard_without_a_request_or_an_error(browser):
+def test_a_form_is_filled_by_keyboard_without_a_request_or_an_error(phone):
     for key in ("a", "r", "ArrowLeft", "c"):
-        press(browser, key)
-    browser.call("Input.insertText", text='tail, "cut"')
-    press(browser, "Escape")
-    answers = browser.value("answersAsCsv()").splitlines()
+        press(phone, key)
+    phone.call("Input.insertText", text='tail, "cut"')
+    press(phone, "Escape")
+    answers = phone.value("answersAsCsv()").splitlines()
     assert answers[0] == "item,reader,accept,comment"
     assert [line.split(",", 1)[1] for line in answers[1:4]] == ["ann,accept,", 'ann,reject,"tail, ""cut"""', "ann,,"]
-    assert browser.value("document.getElementById('progress').textContent") == "2 of 4 answered"
-    assert (browser.requests(), browser.complaints()) == ([], [])
+    assert phone.value("document.getElementById('progress').textContent") == "2 of 4 answered"
+    assert (phone.requests(), phone.complaints()) == ([], [])
 
 
-def test_the_line_can_be_hidden_and_comes_back_with_the_next_item(browser):
+def test_the_line_can_be_hidden_and_comes_back_with_the_next_item(phone):
     outline = "getComputedStyle(document.querySelector('section:not([hidden]) path')).visibility"
-    press(browser, "h")
-    assert browser.value(outline) == "hidden"
-    press(browser, "ArrowRight")
-    assert browser.value(outline) == "visible"
+    press(phone, "h")
+    assert phone.value(outline) == "hidden"
+    press(phone, "ArrowRight")
+    assert phone.value(outline) == "visible"
 
 
-def test_on_a_phone_the_form_does_not_scroll_sideways(browser):
-    assert browser.value("document.documentElement.scrollWidth") <= 360
-    assert browser.value("document.querySelectorAll('section:not([hidden]) img').length") >= 5
+def test_on_a_phone_the_form_does_not_scroll_sideways(phone):
+    assert phone.value("document.documentElement.scrollWidth") <= 360
+    assert phone.value("document.querySelectorAll('section:not([hidden]) img').length") >= 5

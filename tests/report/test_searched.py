@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from report_browser import CHROMIUM, Browser
+from report_browser import CHROMIUM
 from report_sweep import Sweep, make_plan, write_trial
 
 from dgsweep.records.ledger import Ledger
@@ -154,16 +154,12 @@ def test_the_page_shows_the_section_and_the_csv_its_values(ten_page):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt-get install chromium)")
-def test_the_figures_draw_without_a_complaint(ten_page, tmp_path):
-    browser = Browser(tmp_path / "profile")
-    try:
-        browser.open(ten_page)
-        browser.wait("document.querySelectorAll('#hyperparameters .plot .main-svg').length >= 2")
-        browser.wait("document.querySelectorAll('#costs .plot .main-svg').length >= 2")
-        assert browser.complaints() == []
-        assert browser.requests() == []
-    finally:
-        browser.close()
+def test_the_figures_draw_without_a_complaint(ten_page, browser):
+    browser.open(ten_page)
+    browser.wait("document.querySelectorAll('#hyperparameters .plot .main-svg').length >= 2")
+    browser.wait("document.querySelectorAll('#costs .plot .main-svg').length >= 2")
+    assert browser.complaints() == []
+    assert browser.requests() == []
 
 
 def test_drawing_searches_loads_no_torch(ten):

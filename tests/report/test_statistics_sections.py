@@ -4,12 +4,9 @@ import re
 
 import pandas as pd
 
-from dgsweep.report import write_report
 
-
-def text_of(output):
-    page = write_report(output, images=False).read_text(encoding="utf-8")
-    return re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+def text_of(page):
+    return re.sub(r"<script.*?</script>|<style.*?</style>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def section(page, key):
@@ -25,20 +22,20 @@ def test_ranks_of_the_page_are_those_of_the_csv(full, full_page):
     assert "No test of ranks: it needs three methods" in shown
 
 
-def test_three_methods_on_many_shifts_have_a_critical_difference_and_on_few_say_that_they_have_none(build):
+def test_three_methods_on_many_shifts_have_a_critical_difference_and_on_few_say_that_they_have_none(written):
     three = ("erm", "gin", "adapts")
-    many = section(text_of(build(methods=three, sequences=("T1W", "OOP", "T2W"))), "ranks")
+    many = section(text_of(written(methods=three, sequences=("T1W", "OOP", "T2W"))), "ranks")
     assert "critical difference is" in many.replace("Nemenyi&#39;s ", "").replace("Nemenyi’s ", "")
-    few = section(text_of(build(methods=three)), "ranks")
+    few = section(text_of(written(methods=three)), "ranks")
     assert "No critical difference: 4 shifts for 3 methods" in few
 
 
-def test_half_finished_one_cell_and_nothing_scored_are_said_plainly(build):
-    assert "No target case has been scored, so there are no ranks" in section(text_of(build(targets=False)), "ranks")
-    lone = section(text_of(build(methods=("gin",), patients=1, centers=("C1",))), "ranks")
+def test_half_finished_one_cell_and_nothing_scored_are_said_plainly(written):
+    assert "No target case has been scored, so there are no ranks" in section(text_of(written(targets=False)), "ranks")
+    lone = section(text_of(written(methods=("gin",), patients=1, centers=("C1",))), "ranks")
     assert "no interval" in lone
     assert "nan" not in lone
-    assert 'id="ranks"' not in text_of(build(finished=0))
+    assert 'id="ranks"' not in text_of(written(finished=0))
 
 
 def test_shifts_are_called_so_only_below_the_band(full, full_page):
@@ -51,24 +48,24 @@ def test_shifts_are_called_so_only_below_the_band(full, full_page):
     assert "Source against target over 6 models and 8 patients: Pearson" in shown
 
 
-def test_few_patients_and_few_models_are_not_judged(build):
-    shown = section(text_of(build(methods=("erm",))), "shift")
+def test_few_patients_and_few_models_are_not_judged(written):
+    shown = section(text_of(written(methods=("erm",))), "shift")
     assert "too few patients" in shown
     assert "2 models (method, network, sources), too few for a correlation" in shown
     assert ">shift<" not in shown
     assert "nan" not in shown
 
 
-def test_center_and_sequence_are_compared_where_both_are_tried(build):
-    shown = section(text_of(build(protocol="single_source")), "shift")
+def test_center_and_sequence_are_compared_where_both_are_tried(written):
+    shown = section(text_of(written(protocol="single_source")), "shift")
     assert "cross-center" in shown
     assert "Centers are other people as well as other scanners" in shown
 
 
-def test_variance_is_divided_where_trainings_repeat_and_nowhere_else(full_page, build):
+def test_variance_is_divided_where_trainings_repeat_and_nowhere_else(full_page, written):
     assert "Variance components of target Dice" in section(full_page, "variance")
     assert "cannot be told apart" not in section(full_page, "variance")
-    assert "It needs several trainings" in section(text_of(build(methods=("erm",))), "variance")
+    assert "It needs several trainings" in section(text_of(written(methods=("erm",))), "variance")
 
 
 def test_volumes_show_bias_limits_and_bounds(full, full_page):

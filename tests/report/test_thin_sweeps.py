@@ -75,9 +75,9 @@ def check(page, said):
 
 
 @pytest.mark.parametrize("name", THIN)
-def test_a_thin_sweep_gives_a_page_that_says_what_is_missing(build, name):
+def test_a_thin_sweep_gives_a_page_that_says_what_is_missing(written, name):
     changes, said = THIN[name]
-    check(write_report(build(**changes), images=False).read_text(encoding="utf-8"), said)
+    check(written(**changes).read_text(encoding="utf-8"), said)
 
 
 def test_an_empty_plan_gives_a_page(build, edit_plan):

@@ -18,6 +18,10 @@ def text_of(output, **options):
     return visible(write_report(output, **options).read_text(encoding="utf-8"))
 
 
+def shown(page):
+    return visible(page.read_text(encoding="utf-8"))
+
+
 def visible(page):
     return re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
 
@@ -47,11 +51,11 @@ def test_numbers_of_the_page_and_of_the_csv_are_the_means_of_the_ledger(full, fu
     assert f"T1W → T2W (target): Dice {expected:.3f} [" in page
 
 
-def test_pictures_are_drawn_from_kept_masks_and_left_out_on_request(full, full_page):
+def test_pictures_are_drawn_from_kept_masks_and_left_out_on_request(full, full_page, tmp_path):
     page = visible(full_page)
     assert page.count("data:image/png;base64,") >= 3 * len(SWEEP.methods)
     assert "worst kept: Dice" in page
-    without = text_of(full, images=False)
+    without = text_of(full, images=False, to=tmp_path)
     assert "data:image/png" not in without
     assert "no picture of a patient" in without
 
@@ -65,65 +69,65 @@ def test_a_missing_image_is_named_and_the_page_is_written(build):
     assert "P01-T2W.nii.gz is not where it was" in text_of(output)
 
 
-def test_half_finished_sweep_says_so_and_shows_what_is_there(build):
-    page = text_of(build(finished=1))
+def test_half_finished_sweep_says_so_and_shows_what_is_there(written):
+    page = shown(written(finished=1))
     assert "Not complete" in page
     assert "1 of 4 trials are done" in page
     assert cells_of(page) >= 2
 
 
-def test_one_cell_only_without_erm_is_compared_with_nothing(build):
-    page = text_of(build(methods=("gin",), sequences=("T1W",), targets=False))
+def test_one_cell_only_without_erm_is_compared_with_nothing(written):
+    page = shown(written(methods=("gin",), sequences=("T1W",), targets=False))
     assert cells_of(page) == 3  # one sequence, two domains
     assert "This sweep tests no shift" in page
     assert "▲ better" not in page
     assert "▼ worse" not in page
 
 
-def test_sweep_without_targets_shows_the_in_domain_matrix_alone(build):
-    page = text_of(build(targets=False))
+def test_sweep_without_targets_shows_the_in_domain_matrix_alone(written):
+    page = shown(written(targets=False))
     assert "This sweep tests no shift" in page
     assert "→ T1W (in-domain)" in page
     assert "(target)" not in page
 
 
-def test_all_failed_sweep_names_every_cause_and_no_result(build):
-    page = text_of(build(failed=(0, 1, 2, 3)))
+def test_all_failed_sweep_names_every_cause_and_no_result(written):
+    page = shown(written(failed=(0, 1, 2, 3)))
     assert page.count("loss is NaN at step 120 &lt;in") == 4
     assert "no trial is finished" in page
     assert cells_of(page) == 0
 
 
-def test_nothing_begun_gives_a_page(build):
-    page = text_of(build(finished=0))
+def test_nothing_begun_gives_a_page(written):
+    page = shown(written(finished=0))
     assert "0 of 4 trials are done" in page
     assert "No trial failed" in page
 
 
-def test_single_patient_has_means_but_no_intervals_and_no_claim(build):
-    page = text_of(build(patients=1, centers=("C1",)))
+def test_single_patient_has_means_but_no_intervals_and_no_claim(written):
+    page = shown(written(patients=1, centers=("C1",)))
     assert "no interval" in page
     assert "Open on 2 of 2 shifts" in page
     assert not re.search(r"(▲ better|▼ worse|Holds on)</?", page)
 
 
-def test_oracle_rows_stand_apart_and_never_in_the_main_matrix(build):
-    output = build(selection=("source_val", "oracle_target"), trials=2)
-    page = text_of(output)
+def test_oracle_rows_stand_apart_and_never_in_the_main_matrix(written):
+    report = written(selection=("source_val", "oracle_target"), trials=2)
+    page = shown(report)
     main, _, others = page.partition('<section id="panels">')
     assert "Oracle: the target’s labels" in others or "Oracle: the target&#39;s labels" in others
     assert "Oracle" not in main
-    table = pd.read_csv(output / "report/tables/matrix_by_sequence.csv")
+    table = pd.read_csv(report.parent / "tables/matrix_by_sequence.csv")
     assert set(table.loc[table["rule"] == "oracle_target", "panel"]) == {"oracle"}
 
 
-def test_transductive_method_stands_in_its_own_panel_with_its_difference_to_erm(build):
-    output = build(panels=(("gin", "transductive"),))
-    page = text_of(output)
+def test_transductive_method_stands_in_its_own_panel_with_its_difference_to_erm(written):
+    report = written(panels=(("gin", "transductive"),))
+    page = shown(report)
     main, _, others = page.partition('<section id="panels">')
     assert "gin</h4>" not in main
     assert "gin</h4>" in others
-    table = pd.read_csv(output / "report/tables/method_by_shift.csv")
+    table = pd.read_csv(report.parent / "tables/method_by_shift.csv")
     assert (table.loc[table["panel"] == "transductive", "paired_cases"] > 0).all()
 
 
@@ -153,12 +157,12 @@ def test_folder_without_a_plan_is_refused_with_what_to_do(tmp_path):
         write_report(tmp_path)
 
 
-def test_a_method_that_was_never_active_is_called_erm_by_another_name(build):
-    assert "gin_off: active in no step" in text_of(build(methods=("erm", "gin_off")))
+def test_a_method_that_was_never_active_is_called_erm_by_another_name(written):
+    assert "gin_off: active in no step" in shown(written(methods=("erm", "gin_off")))
 
 
-def test_a_method_that_was_active_in_predictions_only_is_not(build):
-    assert "active in no step" not in text_of(build(methods=("erm", "adapts")))
+def test_a_method_that_was_active_in_predictions_only_is_not(written):
+    assert "active in no step" not in shown(written(methods=("erm", "adapts")))
 
 
 def test_a_method_that_was_active_is_not(full_page):
