@@ -126,9 +126,9 @@ def as_coded_frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
 def in_sorted_categories(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with each column of categories holding those that occur, sorted; others as they are."""
     used = {str(name): frame[name].cat.remove_unused_categories() for name in frame.select_dtypes("category")}
-    return frame.assign(
-        **{name: own.cat.set_categories(own.cat.categories.sort_values()) for name, own in used.items()}
-    )
+    # A column without any text has categories of no type.
+    texts = {name: own.cat.categories.astype("str").sort_values() for name, own in used.items()}
+    return frame.assign(**{name: own.cat.set_categories(texts[name]) for name, own in used.items()})
 
 
 def empty_rows(schema: Any) -> pd.DataFrame:
