@@ -101,7 +101,7 @@ def curves_of(tables: Mapping[str, pa.Table], *, coded: bool = False) -> pd.Data
     frame = as_coded_frame(parts) if coded else as_frame(parts)
     places = np.repeat(np.arange(len(parts)), [len(table) for table in parts])
     names = pd.Series(list(filled), dtype="category" if coded else "str").take(places)
-    frame.insert(0, "trial_id", names.array)
+    frame.insert(0, "trial_id", names.reset_index(drop=True))
     return in_sorted_categories(frame) if coded else frame
 
 
