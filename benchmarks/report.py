@@ -9,7 +9,6 @@ trial; the folder is kept and used again.
 """
 
 import hashlib
-import io
 import json
 import os
 import resource
@@ -23,11 +22,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from made_ledger import made_plan
 
 from dgsweep.plan.trial import Plan, TrialSpec
-from dgsweep.records.columns import CASE_SCHEMA, CURVE_SCHEMA
+from dgsweep.records.columns import CASE_SCHEMA, CURVE_SCHEMA, parquet_bytes
 from dgsweep.records.ledger import Ledger
 from dgsweep.records.provenance import utc_now
 from dgsweep.records.state import SEALED
@@ -112,9 +110,7 @@ def _parquet(columns: dict[str, Any], schema: Any) -> bytes:
         else pa.array([columns[field.name]] * length, field.type)
         for field in schema
     ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet_bytes(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def _cases_of(spec: TrialSpec) -> pd.DataFrame:

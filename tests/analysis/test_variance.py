@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dgsweep.analysis.variance import moment_estimates, variance_components, variance_summary
+from dgsweep.analysis.variance import _same_groups, moment_estimates, variance_components, variance_summary
 
 
 def crossed(sizes):
@@ -121,3 +121,11 @@ def test_summary_is_the_mean_over_shifts(rows):
     assert summary.loc["patient", "variance"] == pytest.approx(expected)
     assert summary.loc["patient", "sd"] == pytest.approx(math.sqrt(expected))
     assert summary.loc["patient", "shifts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [([0, 0, 1, 1], [1, 1, 0, 0], True), ([0, 0, 1, 1], [0, 1, 1, 1], False), ([0, 1, 2], [0, 0, 0], False)],
+)
+def test_factors_with_the_same_groups_are_told_from_others(first, second, same):
+    assert _same_groups(np.array(first), np.array(second)) is same

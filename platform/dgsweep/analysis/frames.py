@@ -36,8 +36,9 @@ def annotate(cases: pd.DataFrame, plan: Plan | None) -> pd.DataFrame:
         named = [_arm(str(row.method), row.setting) for row in cases[["method", "setting"]].itertuples()]
         plain = [is_baseline(name) for name in named]
         return cases.assign(arm=named, baseline=plain, group=_group(cases), source_set=cases["sources"])
-    specs = {spec.trial_id: spec for spec in plan.trials}
-    known = cases[cases["trial_id"].isin(list(specs))]
+    found = {str(trial_id) for trial_id in cases["trial_id"].unique()}  # naming every trial of a plan takes longer
+    specs = {spec.trial_id: spec for spec in plan.trials if spec.trial_id in found}
+    known = cases if len(specs) == len(found) else cases[cases["trial_id"].isin(list(specs))]
     arms = _of_trial(known, {key: _arm(spec.method, spec.setting.label()) for key, spec in specs.items()})
     return known.assign(
         arm=arms,
@@ -80,8 +81,9 @@ def case_values(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Validation cases and cases with an empty reference are left out; the latter stand in `tables.empty_references`.
     """
-    scored = rows[rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)]
     keys = [*ROW, "baseline", "group", "trial_id", *CASE]
+    known = rows["role"].isin(["in_domain", "target"]) & ~rows["empty_reference"].astype(bool)
+    scored = rows.loc[known, [*keys, "step", metric]]
     values = last_step(scored).groupby(keys, dropna=False, observed=True)[metric].mean()
     return values.rename("value").reset_index().astype({"baseline": bool})  # of no rows it would be an object
 

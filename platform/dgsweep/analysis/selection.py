@@ -1,5 +1,7 @@
 """Selection rules: pure functions from records to one trial per cell. The name says what the rule looks at."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from dgsweep.errors import InputError, Problem
@@ -77,11 +79,11 @@ def mean_dice(cases: pd.DataFrame, curves: pd.DataFrame, role: str) -> dict[str,
     """Mean Dice of each trial over its cases of `role` at its last step, with the curve's last point as a fallback."""
     scores: dict[str, float] = {}
     if role == "val" and len(curves):
-        points = curves[(curves["role"] == "val") & (curves["metric"] == "dice") & (curves["domain"] == ALL_DOMAINS)]
+        known = (curves["role"] == "val") & (curves["metric"] == "dice") & (curves["domain"] == ALL_DOMAINS)
+        points = curves.loc[known, ["trial_id", "step", "value"]]
         scores |= _trial_means(last_step(points), "value")
-    return scores | _trial_means(
-        last_step(cases[(cases["role"] == role) & ~cases["empty_reference"].astype(bool)]), "dice"
-    )
+    known = (cases["role"] == role) & ~cases["empty_reference"].astype(bool)
+    return scores | _trial_means(last_step(cases.loc[known, ["trial_id", "step", "dice"]]), "dice")
 
 
 def _trial_means(rows: pd.DataFrame, column: str) -> dict[str, float]:
@@ -96,5 +98,10 @@ def last_step(rows: pd.DataFrame) -> pd.DataFrame:
 
 def selected_cases(rule: str, plan: Plan, cases: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """The rows of the trials that `rule` chooses; under an oracle rule every row stands in the panel `oracle`."""
-    rows = cases[cases["trial_id"].isin(list(select(rule, plan, cases, curves).values()))]
+    return rows_of(rule, select(rule, plan, cases, curves).values(), cases)
+
+
+def rows_of(rule: str, chosen: Iterable[str], cases: pd.DataFrame) -> pd.DataFrame:
+    """The rows of these trials, which `rule` chose; under an oracle rule every row stands in the panel `oracle`."""
+    rows = cases[cases["trial_id"].isin(list(chosen))]
     return rows.assign(panel="oracle") if rule.startswith("oracle_") else rows

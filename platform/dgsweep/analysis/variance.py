@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dgsweep.analysis.frames import Level, annotate, case_values, with_targets
+from dgsweep.analysis.frames import CASE, Level, annotate, case_values
 from dgsweep.analysis.statistics import Floats
 from dgsweep.plan.trial import Plan, content_id
 
@@ -18,6 +18,10 @@ REST = "rest"
 SHIFT = ["panel", "network", "arm", "source_set", "target"]
 COMPONENTS = [*SHIFT, "component", "levels", "variance", "share", "said", "rows"]
 """`variance` in Dice squared, as estimated, which may fall below zero; `share` of the sum, negative ones taken as 0."""
+_USED = {
+    *("trial_id", "method", "setting", "label_ratio", "prompt", "panel", "network", "sources", "trial", "step"),
+    *(*CASE, "empty_reference", "dice"),
+}
 SUMMARY = ["panel", "network", "arm", "component", "levels", "variance", "sd", "share", "shifts", "said"]
 
 
@@ -27,10 +31,11 @@ def variance_components(cases: pd.DataFrame, plan: Plan | None = None, *, by: Le
     One value per trial and patient. A factor that was not varied, or that cannot be told apart from another (each fold
     with one patient), has no variance and `said` says why. Hyperparameters are levels by their values, seeds by number.
     """
+    cases = cases[[name for name in cases.columns if name in _USED]]  # all trials' rows are many: fewer columns of them
     values = case_values(annotate(cases, plan), "dice")
-    levels = _levels(cases, plan)
-    values = with_targets(values.assign(hyperparameters=values["trial_id"].map(levels)), by)
     values = values[values["role"] == "target"].rename(columns={"patient_id": "patient"})
+    levels = values["trial_id"].map(_levels(cases, plan))
+    values = values.assign(hyperparameters=levels, target=values[by])
     means = values.groupby([*SHIFT, "trial_id", *FACTORS], observed=True)["value"].mean().reset_index()
     rows = [
         {**dict(zip(SHIFT, map(str, key), strict=True)), **row}
@@ -139,7 +144,8 @@ def _why_not(codes: Mapping[str, Codes], levels: Mapping[str, int]) -> dict[str,
 
 
 def _same_groups(first: Codes, second: Codes) -> bool:
-    return len(np.unique(np.stack([first, second]), axis=1).T) == len(np.unique(first)) == len(np.unique(second))
+    both = len(np.unique(first * (int(second.max()) + 1) + second))  # a number for each pair
+    return both == len(np.unique(first)) == len(np.unique(second))
 
 
 def _between(values: Floats, of: Codes) -> float:

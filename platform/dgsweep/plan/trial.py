@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dgsweep.plan.search import CellSearch
@@ -58,8 +58,8 @@ class Setting:
 
     def label(self) -> str:
         """Short text for tables; '' for the plain setting."""
-        plain = asdict(Setting())
-        return ", ".join(f"{key}={value}" for key, value in asdict(self).items() if value != plain[key])
+        plain = vars(Setting())
+        return ", ".join(f"{key}={value}" for key, value in vars(self).items() if value != plain[key])
 
 
 @dataclass(frozen=True, kw_only=True)

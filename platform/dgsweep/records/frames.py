@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from dgsweep.plan.trial import TrialSpec
 from dgsweep.records.atomic import RecordError
-from dgsweep.records.columns import CASE_SCHEMA, CURVE_SCHEMA, as_frame, empty_rows, read_table
+from dgsweep.records.columns import (
+    CASE_SCHEMA,
+    CURVE_SCHEMA,
+    as_coded_frame,
+    as_frame,
+    empty_rows,
+    in_sorted_categories,
+    read_table,
+)
 from dgsweep.records.paths import TrialPaths
 from dgsweep.records.state import TrialStatus
 
@@ -36,17 +45,25 @@ def for_spec(rows: pd.DataFrame, spec: TrialSpec, case_ids: Sequence[str]) -> pd
     return kept.assign(trial=spec.trial, panel=spec.panel)
 
 
-def scores_of(specs: Sequence[TrialSpec], tables: Sequence[pa.Table]) -> pd.DataFrame:
-    """Rows of the wanted cases of done trials, in the order of the trials, named as their plan names them now."""
+def scores_of(specs: Sequence[TrialSpec], tables: Sequence[pa.Table], *, coded: bool = False) -> pd.DataFrame:
+    """Rows of the wanted cases of done trials, in the order of the trials, named as their plan names them now.
+
+    With `coded` text is sorted categories.
+    """
     if not specs:
         return no_cases()
-    rows = as_frame(tables)
+    rows = as_coded_frame(tables) if coded else as_frame(tables)
     wanted = pd.Series(False, index=rows.index)
     for case_ids, trial_ids in _by_cases(specs):
         wanted |= rows["trial_id"].isin(trial_ids) & rows["case_id"].isin(case_ids)
-    kept = rows[wanted].reset_index(drop=True)
-    trial, panel = {spec.trial_id: spec.trial for spec in specs}, {spec.trial_id: str(spec.panel) for spec in specs}
-    return kept.assign(trial=kept["trial_id"].map(trial), panel=kept["trial_id"].map(panel))
+    kept = rows if wanted.all() else rows[wanted].reset_index(drop=True)
+    codes, ids = pd.factorize(kept["trial_id"])
+    known = {spec.trial_id: spec for spec in specs}
+    found = [known[str(trial_id)] for trial_id in ids]
+    trials = np.array([spec.trial for spec in found], dtype=np.int64)[codes]
+    panels = pd.Series([str(spec.panel) for spec in found], dtype="category" if coded else "str").take(codes)
+    named = kept.assign(trial=trials, panel=panels.array)
+    return in_sorted_categories(named) if coded else named
 
 
 def _by_cases(specs: Sequence[TrialSpec]) -> list[tuple[list[str], list[str]]]:
@@ -75,15 +92,17 @@ def curves_or_none(paths: TrialPaths) -> pa.Table | None:
         return None
 
 
-def curves_of(tables: Mapping[str, pa.Table]) -> pd.DataFrame:
-    """Curves of many trials by id, `trial_id` in front."""
+def curves_of(tables: Mapping[str, pa.Table], *, coded: bool = False) -> pd.DataFrame:
+    """Curves of many trials by id, `trial_id` in front; with `coded` text is sorted categories."""
     filled = {trial_id: table for trial_id, table in tables.items() if len(table)}
     if not filled:
         return no_curves()
-    frame = as_frame(list(filled.values()))
-    names = pd.Series(list(filled)).repeat([len(table) for table in filled.values()])
-    frame.insert(0, "trial_id", names.to_numpy())
-    return frame
+    parts = list(filled.values())
+    frame = as_coded_frame(parts) if coded else as_frame(parts)
+    places = np.repeat(np.arange(len(parts)), [len(table) for table in parts])
+    names = pd.Series(list(filled), dtype="category" if coded else "str").take(places)
+    frame.insert(0, "trial_id", names.reset_index(drop=True))
+    return in_sorted_categories(frame) if coded else frame
 
 
 def states_frame(found: Iterable[tuple[TrialSpec, TrialStatus]]) -> pd.DataFrame:

@@ -215,30 +215,34 @@ class Ledger:
         """One row per trial of the plan: `frames.STATE_COLUMNS`."""
         return frames.states_frame(zip(plan.all_trials, self.each(self.status, plan.all_trials), strict=True))
 
-    def cases_frame(self, plan: Plan, *, done: Collection[str] | None = None) -> pd.DataFrame:
+    def cases_frame(self, plan: Plan, *, done: Collection[str] | None = None, coded: bool = False) -> pd.DataFrame:
         """Scores of every done trial of the plan, of wanted cases only: CASE_COLUMNS.
 
-        `done` names the done trials where they are known: telling takes as long as reading them.
+        `done` names the done trials where they are known: telling takes as long as reading them. With `coded` text is
+        sorted categories.
         """
         specs = self._done(plan.trials) if done is None else [spec for spec in plan.trials if spec.trial_id in done]
-        return frames.scores_of(specs, self.each(lambda spec: read_table(self.paths(spec.trial_id).cases), specs))
+        tables = self.each(lambda spec: read_table(self.paths(spec.trial_id).cases), specs)
+        return frames.scores_of(specs, tables, coded=coded)
 
     def curves(self, trial_id: str) -> pd.DataFrame:
         """Curves of one trial so far, with `trial_id` in front; no row when there are none."""
         table = frames.curves_or_none(self.paths(trial_id))
         return frames.curves_of({} if table is None else {trial_id: table})
 
-    def curves_frame(self, plan: Plan, *, unfinished: bool = False) -> pd.DataFrame:
+    def curves_frame(self, plan: Plan, *, unfinished: bool = False, coded: bool = False) -> pd.DataFrame:
         """Curves of every done trial of the plan, pretraining too: `trial_id` and CURVE_COLUMNS.
 
         Args:
             plan: The plan.
             unfinished: Take the curves of trials that are not done, too.
+            coded: Text as sorted categories.
         """
         wanted = plan.all_trials if unfinished else self._done(plan.all_trials)
         tables = self.each(lambda spec: frames.curves_or_none(self.paths(spec.trial_id)), wanted)
         return frames.curves_of(
-            {spec.trial_id: table for spec, table in zip(wanted, tables, strict=True) if table is not None}
+            {spec.trial_id: table for spec, table in zip(wanted, tables, strict=True) if table is not None},
+            coded=coded,
         )
 
     def _done(self, specs: Sequence[TrialSpec]) -> list[TrialSpec]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dgsweep.analysis.frames import Level, annotate, case_values, over_repeats, with_targets
-from dgsweep.analysis.selection import select, selected_cases
+from dgsweep.analysis.selection import rows_of, select
 from dgsweep.analysis.tables import (
     distance_table,
     empty_references,
@@ -80,8 +80,8 @@ def case_dice(panel: Panel, level: Level) -> pd.DataFrame:
 
 
 def _panels_of(rule: str, evidence: Evidence) -> list[Panel]:
-    cases = selected_cases(rule, evidence.plan, evidence.cases, evidence.curves)
     chosen = frozenset(select(rule, evidence.plan, evidence.cases, evidence.curves).values())
+    cases = rows_of(rule, chosen, evidence.cases)
     names = [name for name in ("main", "transductive", "oracle") if (cases["panel"] == name).any()]
     if not names:
         return []
