@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH := .venv-bench
 DEMO := runs/demo
 
 .PHONY: setup demo test test-slow test-gpu lint types arch conformance bench wheel evidence promptable picture chaos clean-demo
@@ -48,8 +49,16 @@ conformance: $(STAMP)
 	for name in $$($(BIN)/dgsweep methods list --json | $(BIN)/python -c "import json, sys; print(*[m['name'] for m in json.load(sys.stdin)])"); do $(BIN)/dgsweep methods check $$name || exit 1; done
 	for name in $$($(BIN)/dgsweep networks list --json | $(BIN)/python -c "import json, sys; print(*[n['name'] for n in json.load(sys.stdin)])"); do $(BIN)/dgsweep networks check $$name || exit 1; done
 
-bench: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py
+# Every speed beside that of its peers, which are installed for this only (an environment of their own)
+bench: $(BENCH)/.installed
+	OMP_NUM_THREADS=1 $(BENCH)/bin/python -W ignore benchmarks/run_all.py
+
+$(BENCH)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH)/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(BENCH)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	touch $@
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

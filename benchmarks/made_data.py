@@ -13,9 +13,10 @@ from dgsweep.plan.trial import TrialSpec
 
 
 def scans(folder: Path, shape: tuple[int, int, int] = (96, 80, 48), patients_per_center: int = 2) -> Manifest:
-    """A phantom of three centers and two sequences, with the pancreas as its one structure."""
+    """A phantom of three centers and two sequences, with the pancreas as its one structure; made once a folder."""
     made = PhantomSpec(patients_per_center=patients_per_center, centers=3, shape=shape, sequences=("T1W", "T2W"))
-    path = write_phantom(folder / "phantom", made)
+    path = folder / "phantom" / "manifest.csv"
+    path = path if path.exists() else write_phantom(folder / "phantom", made)
     return read_manifest(path, config_of(path).data)
 
 

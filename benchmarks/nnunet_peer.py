@@ -42,7 +42,7 @@ def write_raw(folder: Path, cases: Sequence[Case]) -> Path:
     places = {"nnUNet_raw": folder / "raw", "nnUNet_preprocessed": folder / "pre", "nnUNet_results": folder / "results"}
     for name, place in places.items():
         os.environ[name] = str(place)
-    os.environ["nnUNet_compile"] = "f"
+    os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 - the name is nnU-Net's
     raw = places["nnUNet_raw"] / DATASET
     for part in ("imagesTr", "labelsTr"):
         (raw / part).mkdir(parents=True)
@@ -68,7 +68,7 @@ def plan(raw: Path, patch: Sequence[int], batch: int, spacing_mm: Sequence[float
     with _quiet():
         extract_fingerprint_dataset(900, num_processes=1)
         plan_experiment_dataset(900)
-    preprocessed = Path(os.environ["nnUNet_preprocessed"]) / DATASET
+    preprocessed = Path(os.environ["nnUNet_preprocessed"]) / DATASET  # noqa: SIM112
     path = preprocessed / "nnUNetPlans.json"
     plans = json.loads(path.read_text())
     wanted = plans["configurations"][CONFIGURATION]
@@ -94,7 +94,8 @@ def preprocess(peer: Peer, names: Sequence[str]) -> None:
     manager = PlansManager(peer.plans)
     configuration = manager.get_configuration(CONFIGURATION)
     folder = peer.preprocessed / configuration.data_identifier
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     preprocessor = DefaultPreprocessor(verbose=False)
     for name in names:
         image, label = peer.raw / "imagesTr" / f"{name}_0000.nii.gz", peer.raw / "labelsTr" / f"{name}.nii.gz"
@@ -118,7 +119,7 @@ def trainer(peer: Peer) -> Any:
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    os.environ["nnUNet_n_proc_DA"] = "0"
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112
     with _quiet():
         one = nnUNetTrainer(
             {**peer.plans, "continue_training": False},

@@ -1,8 +1,8 @@
 """Steps per second of our loop (sampling and augmentation included) against a bare loop and nnU-Net's own trainer.
 
 The bare loop trains the same network with the same loss, optimizer and clipping on batches that lie ready in memory.
-nnU-Net's trainer gets the same scans, patch, batch, spacing, widths and levels, and its loader runs in the same process;
-ours applies nnU-Net's list of augmentations (`nnunet_da`) there. One thread each.
+nnU-Net's trainer gets the same scans, patch, batch, spacing, widths and levels, and its loader runs in the same
+process; ours applies nnU-Net's list of augmentations (`nnunet_da`) there. One thread each.
 
     python benchmarks/training_step.py
 """

@@ -214,6 +214,7 @@ class InferenceConfig(Section):
 
     overlap: Annotated[float, Field(ge=0, lt=0.95)] = 0.5
     batch: Annotated[int, Field(ge=1)] = 4
+    """Windows at a time on an accelerator; a processor takes two at most."""
     mirror_axes: tuple[Literal["x", "y", "z"], ...] = ()
     """Axes over whose mirror images the prediction is averaged."""
 

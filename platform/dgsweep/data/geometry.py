@@ -88,8 +88,9 @@ def resample_image(
     """Image (x, y, z) on the working grid: cubic B-spline, clipped to the range of the input."""
     shape = resampled_shape(_triple(array.shape), spacing_mm, target_spacing_mm)
     thick = _thick_axis(spacing_mm, target_spacing_mm)
-    resampled = _resample(array.astype(np.float32, copy=False), shape, thick, sitk.sitkBSpline)
-    return np.clip(resampled, array.min(), array.max())
+    given = array.astype(np.float32, copy=False)
+    resampled = _resample(given, shape, thick, sitk.sitkBSpline)
+    return given if resampled is given else np.clip(resampled, array.min(), array.max(), out=resampled)
 
 
 def resample_label(
@@ -102,8 +103,8 @@ def resample_label(
     result = np.full(shape, classes[0], dtype=np.uint8)
     if len(classes) == 1:
         return result
-    best = np.full(shape, -1.0, dtype=np.float32)
-    for value in classes:
+    best = _resample((labels == classes[0]).astype(np.float32), shape, thick, sitk.sitkLinear)
+    for value in classes[1:]:
         weight = _resample((labels == value).astype(np.float32), shape, thick, sitk.sitkLinear)
         result[weight > best] = value
         np.maximum(best, weight, out=best)

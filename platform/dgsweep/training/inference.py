@@ -15,6 +15,9 @@ with without_optional_packages():
     from monai.inferers.utils import sliding_window_inference
 
 AXES = {"x": 2, "y": 3, "z": 4}
+ON_PROCESSOR = 2
+"""Windows at a time on a processor, at most: four of 64 x 64 x 64 no longer fit its caches, and cost a tenth to a third
+more each; single ones miss torch's fast convolution (measured, docs/performance.md)."""
 
 
 def predict_probabilities(
@@ -71,10 +74,11 @@ def _slide(
             votes = [predictor(view)[0].flip(flip) for view, flip in zip(shown, flips, strict=True)]
         return torch.stack(votes).float().mean(dim=0) if len(votes) > 1 else votes[0].float()
 
+    batch = int(inference["batch"])
     merged: Tensor = sliding_window_inference(
         image[None],
         roi_size=patch,
-        sw_batch_size=int(inference["batch"]),
+        sw_batch_size=min(batch, ON_PROCESSOR) if ctx.device.type == "cpu" else batch,
         predictor=logits,
         overlap=float(inference["overlap"]),
         mode="gaussian",
