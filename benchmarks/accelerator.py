@@ -1,8 +1,8 @@
 """What one accelerator does: an epoch, where it could go, augmented patches a second, and several trials at a time.
 
 nnU-Net's plain 3D network (32 to 320 channels) on patches of 128 x 128 x 128, batch of two, bfloat16, 250 steps an
-epoch, through our own feed with `nnunet_da`. The floor is the speed of the network's own costliest convolution on this card,
-forward and backward. Everything is measured on the device that is there; without one `make bench` says so.
+epoch, through our own feed with `nnunet_da`. The floor is the speed of the network's own costliest convolution on this
+card, forward and backward. Everything is measured on the device that is there; without one `make bench` says so.
 
     python benchmarks/accelerator.py            (an accelerator)
     python benchmarks/accelerator.py --small    (a processor, tiny sizes: shows only that it runs)
