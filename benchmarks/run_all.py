@@ -25,7 +25,7 @@ from rich.table import Table
 
 BENCHMARKS = (
     "metrics", "embeddings", "patches", "augmented_patches", "training_step", "inference", "preprocessing",
-    "method_overhead", "start", "accelerator",
+    "method_overhead", "growth", "start", "accelerator",
 )  # fmt: skip
 PEERS = ("torch", "monai", "torchio", "nnunetv2", "batchgeneratorsv2", "medpy", "surface-distance", "ray")
 OUT = Path("runs/bench.json")

@@ -143,7 +143,7 @@ class Lane:
         """
         while ENDED not in (report := ray.get(self._desk.hear.remote())):
             if OVER in report:
-                raise LaneOverError from self._failure
+                raise LaneOverError(f"the Train run ended in the middle of a trial: {self._failure}") from self._failure
             yield report
 
     def close(self) -> None:

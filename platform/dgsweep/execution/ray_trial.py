@@ -1,6 +1,5 @@
 """Trials on Ray: the Tune part that drives them one by one, and the Train part that runs them on every rank."""
 
-import gc
 import json
 import os
 import socket
@@ -22,9 +21,11 @@ from dgsweep.execution.attempt import SUPERSEDED
 from dgsweep.execution.events import Run
 from dgsweep.execution.job import TrialJob, WorkerLink
 from dgsweep.execution.pulse import ASKED
+from dgsweep.execution.ray_device import clear_memory, take_device
 from dgsweep.execution.ray_lane import Lane, LaneOverError, Report, trials_of
 from dgsweep.execution.resources import TrialResources
 from dgsweep.records.ledger import Ledger
+from dgsweep.records.state import PRUNED
 from dgsweep.storage.files import exists, names
 
 DIED = "died"
@@ -159,7 +160,7 @@ class TuneTrial(tune.Trainable):
             return self._lane, False
         self._lane = Lane(lambda desk: _trainer(desk, self._shipment))
         if not self._lane.takes(job):
-            raise LaneOverError
+            raise LaneOverError("a new lane took no trial")
         return self._lane, True
 
 
@@ -216,8 +217,13 @@ def train_loop(config: Mapping[str, Any]) -> None:
         link = WorkerLink(rank=rank, world_size=ranks, report=_reporter(job, desk, rank), own_process=True)
         _run_one(job, link, run)
         if rank == 0:
-            ray.get(desk.end.remote(last=bool(Ledger(job.output).failure(job.spec["trial_id"]))))
-        _clear_memory(job)
+            ray.get(desk.end.remote(last=_broke(job)))
+        clear_memory(job)
+
+
+def _broke(job: TrialJob) -> bool:
+    """Whether the trial failed, by which its process may have suffered; to be stopped by the scheduler is no failure."""
+    return bool(Ledger(job.output).failure(job.spec["trial_id"]).get("kind", PRUNED) != PRUNED)
 
 
 def _run_one(job: TrialJob, link: WorkerLink, run: Run) -> None:
@@ -232,7 +238,7 @@ def _run_one(job: TrialJob, link: WorkerLink, run: Run) -> None:
         return
     link.report({PLACED: 1})
     try:
-        _take_device(job)
+        take_device(job)
         run(job, link)
     except TrialStoppedError as stop:
         if stop.reason != ASKED:
@@ -242,16 +248,6 @@ def _run_one(job: TrialJob, link: WorkerLink, run: Run) -> None:
             return
         if link.world_size > 1 or not Ledger(job.output).failure(job.spec["trial_id"]):
             raise
-
-
-def _clear_memory(job: TrialJob) -> None:
-    """Leave the next trial of this process what a new process would have."""
-    gc.collect()
-    if job.device == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
 
 
 def _require_same_folder(job: TrialJob, sweep: str) -> None:
@@ -269,17 +265,6 @@ def _require_same_folder(job: TrialJob, sweep: str) -> None:
             fix="mount the shared disk at the same path on every node",
         )
         raise ResourceError("the output is not shared by all nodes:", [problem])
-
-
-def _take_device(job: TrialJob) -> None:
-    """Make the accelerator that Train gave to this rank the current one, with this trial's share of its memory."""
-    if job.device == "cuda":
-        import torch
-
-        device = ray.train.torch.get_device()
-        torch.cuda.set_device(device)
-        if job.gpus < 1:
-            torch.cuda.set_per_process_memory_fraction(job.gpus, device)
 
 
 def _reporter(job: TrialJob, desk: Any, rank: int) -> Callable[[Mapping[str, float | int | str]], None]:
