@@ -222,7 +222,7 @@ def train_loop(config: Mapping[str, Any]) -> None:
 
 
 def _broke(job: TrialJob) -> bool:
-    """Whether the trial failed, by which its process may have suffered; to be stopped by the scheduler is no failure."""
+    """Whether the trial failed, by which its process may have suffered. Stopped by the scheduler it did not."""
     return bool(Ledger(job.output).failure(job.spec["trial_id"]).get("kind", PRUNED) != PRUNED)
 
 
