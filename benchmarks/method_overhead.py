@@ -35,7 +35,7 @@ from dgsweep.training.assemble import build_context
 from dgsweep.training.runtime import Runtime
 
 PATCH, BATCH, WIDTH = (32, 32, 32), 4, 16
-ROUNDS, STEPS = 3, 1
+ROUNDS, STEPS = 2, 1
 KEPT, WITHOUT = 3.0, 1.0
 OTHER_SHAPE = ("sam", "sam2", "medsam", "medsam2", "medsegdiff")
 """Prompted models train nothing; the diffusion model is a network of its own."""

@@ -35,7 +35,7 @@ def facets(evidence: Evidence, found: list[Panel]) -> Facets:
             (str(arm), str(network)) for arm, network in zip(panel.table["arm"], panel.table["network"], strict=True)
         }
         arms, networks = arms | {arm for arm, _ in pairs}, networks | {network for _, network in pairs}
-        names |= {method_name(*pair, several_networks=evidence.several_networks): pair for pair in pairs}
+        names |= {method_name(*pair, several_networks=evidence.several_networks): pair for pair in sorted(pairs)}
     every = {
         "method": tuple(sorted(arms, key=lambda name: (not is_baseline(name.partition(" · ")[0]), name))),
         "network": tuple(sorted(networks)),
