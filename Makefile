@@ -58,6 +58,9 @@ $(BENCH)/.installed: pyproject.toml constraints.txt
 	$(BENCH)/bin/python -m pip install --quiet --upgrade pip
 	$(BENCH)/bin/python -m pip install --quiet --constraint constraints.txt torch
 	$(BENCH)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	# Asked for by dependencies of nnU-Net and used by nothing here; built for another torch than the processor's, it would
+	# keep transformers from being imported
+	$(BENCH)/bin/python -m pip uninstall --quiet --yes torchvision
 	touch $@
 
 wheel: $(STAMP)
