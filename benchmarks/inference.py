@@ -31,7 +31,7 @@ from dgsweep.training.scoring import predict_mask
 
 PATCH, SPACING_MM, SHAPE = (64, 64, 64), (2.5, 2.5, 2.5), (96, 96, 64)
 NETWORKS = (("unet_tiny", {}), ("nnunet", {"width": 16}))
-ROUNDS, TRAINED = 3, 80
+ROUNDS, TRAINED = 3, 30
 Predict = Callable[[], np.ndarray]
 
 
@@ -98,8 +98,8 @@ def nnunet_predict(network: nn.Module, case: CachedCase, peer: nnunet_peer.Peer)
 def trained(manifest: Manifest, folder: Path, network: str, options: dict[str, Any]) -> dict[str, Tensor]:
     """Weights after a short training: the mask of an untrained network is noise, which rounding changes."""
     spec = first_trial(
-        manifest, data={"patch": (32, 32, 32), "spacing_mm": list(SPACING_MM)},
-        training={"batch": 4, "amp": "bf16", "optimizer": "adamw", "learning_rate": 0.005},
+        manifest, data={"patch": PATCH, "spacing_mm": list(SPACING_MM)},
+        training={"batch": 2, "amp": "bf16", "optimizer": "adamw", "learning_rate": 0.005},
         networks=[{"name": network, "options": options}],
     )  # fmt: skip
     ours = Ours(spec, manifest, folder)
